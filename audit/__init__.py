@@ -1,0 +1,13 @@
+"""What happened: each tenant's trail.
+
+entry       the columns that every trail has (AuditLog here, PlatformLog in subscriptions)
+events      the vocabulary: an event as it enters, its words and limits
+changes     diff, normalise and redact (pure)
+ledger      append, the only writer of trails; log_action, log_actions
+history     the seeds' history and activity, over any trail
+usage       record_usage, the only writer of UsageLog
+query       filters and keyset pages
+ingest      batches from outside: validate, de-duplicate, write
+importers   other products' events, one format for each file
+sql         DDL and named queries
+"""

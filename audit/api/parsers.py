@@ -1,0 +1,1 @@
+"""JSON as strictly as the trail needs it."""

@@ -1,0 +1,147 @@
+"""LogEntry: the columns that AuditLog and PlatformLog share. The tables themselves stand in `sql/trail.sql`."""
+
+from __future__ import annotations
+
+import re
+from datetime import datetime, timedelta
+from typing import Any, ClassVar, NoReturn, Self
+from uuid import UUID
+
+from django.db import models
+
+from audit.events import Operation, Outcome, Source
+
+_UUID = re.compile(r"[0-9a-f]{8}(-?)[0-9a-f]{4}\1[0-9a-f]{4}\1[0-9a-f]{4}\1[0-9a-f]{12}", re.IGNORECASE)
+_MAX_MILLIS = 2**48 - 1
+
+
+class LogEntry(models.Model):
+    """One entry of a trail: who did what to which resource, from where, and how it ended.
+
+    Read-only here. `ledger.append` writes entries, the database refuses to change them, and id, created_at,
+    actor_id and resource_id are computed by the database. `id` (UUIDv7) is the order and the cursor.
+    """
+
+    id = models.UUIDField(primary_key=True, editable=False)
+    created_at = models.DateTimeField(editable=False)
+    occurred_at = models.DateTimeField(null=True)
+    transaction_id = models.BigIntegerField()
+    action = models.TextField()
+    operation = models.TextField(choices=[(word, word) for word in Operation])
+    outcome = models.TextField(choices=[(word, word) for word in Outcome])
+    source = models.TextField(choices=[(word, word) for word in Source])
+    actor_type = models.TextField()
+    actor_id = models.TextField()
+    actor_label = models.TextField(null=True)
+    impersonator_type = models.TextField(null=True)
+    impersonator_id = models.TextField(null=True)
+    impersonator_label = models.TextField(null=True)
+    resource_type = models.TextField()
+    resource_id = models.TextField()
+    resource_label = models.TextField(null=True)
+    targets = models.JSONField(null=True)
+    changes = models.JSONField(null=True)
+    personal = models.JSONField(null=True)
+    description = models.TextField(null=True)
+    metadata = models.JSONField(null=True)
+    request_id = models.TextField(null=True)
+    ip = models.GenericIPAddressField(null=True)
+    salt = models.BinaryField()
+    version = models.SmallIntegerField()
+
+    class Meta:
+        abstract = True
+        managed = False
+        ordering = ["-id"]
+
+    def __str__(self) -> str:
+        return f"{self.actor_label or 'Deleted User'} {self.action} {self.resource_type} ({self.resource_id})"
+
+    @property
+    def all_changes(self) -> dict[str, Any] | None:
+        """Return `changes` together with the personal ones that were not erased."""
+        if self.changes is None and self.personal is None:
+            return None
+        return {**(self.changes or {}), **(self.personal or {})}
+
+    def save(self, *args: Any, **kwargs: Any) -> NoReturn:
+        """Refuse: entries are written by `ledger.append` and `log_action`, and never changed."""
+        raise TypeError("Entries are written by log_action, log_actions or ledger.append, and are never changed.")
+
+    def delete(self, *args: Any, **kwargs: Any) -> NoReturn:
+        """Refuse: entries are never deleted one by one."""
+        raise TypeError("Entries are never deleted; retention purges whole expired segments.")
+
+
+class UserAgent(models.Model):
+    """The dictionary of user agents of one trail: most entries share a few long texts."""
+
+    id = models.IntegerField(primary_key=True, editable=False)
+    user_agent = models.TextField()
+
+    class Meta:
+        abstract = True
+        managed = False
+
+
+class Hash(models.Func):
+    """The 8-byte hash that the trail's indexes hold, of one text or of several joined by colons."""
+
+    template = "hashtextextended(%(expressions)s, 0)"
+    arg_joiner = " || ':' || "
+    output_field: ClassVar[models.Field[Any, Any]] = models.BigIntegerField()
+
+
+class EntryQuerySet(models.QuerySet[Any]):
+    """Entries, found by the hashes that the indexes hold; the text itself is compared as well."""
+
+    def of_actor(self, actor_id: str) -> Self:
+        """Return the entries of an actor, whatever his type."""
+        actor_id = canonical(actor_id)
+        return self.alias(h_actor=Hash("actor_id")).filter(actor_id=actor_id, h_actor=Hash(models.Value(actor_id)))
+
+    def of_resource(self, resource_type: str, resource_id: str) -> Self:
+        """Return the entries about a resource; a UUID is found in any of its spellings."""
+        resource_id = canonical(resource_id)
+        wanted = Hash(models.Value(resource_type), models.Value(resource_id))
+        entries = self.alias(h_resource=Hash("resource_type", "resource_id"))
+        return entries.filter(resource_type=resource_type, resource_id=resource_id, h_resource=wanted)
+
+    def of_action(self, action: str) -> Self:
+        """Return the entries of one action."""
+        return self.alias(h_action=Hash("action")).filter(action=action, h_action=Hash(models.Value(action)))
+
+    def since(self, moment: datetime) -> Self:
+        """Return the entries from a moment on. The bound on `id` lets the index serve it."""
+        return self.filter(id__gte=first_id(moment), created_at__gte=moment)
+
+    def until(self, moment: datetime) -> Self:
+        """Return the entries before a moment."""
+        return self.filter(id__lt=first_id(moment + timedelta(milliseconds=1)), created_at__lt=moment)
+
+
+class EntryManager(models.Manager.from_queryset(EntryQuerySet)):  # type: ignore[misc]
+    """Entries; reached as `user.audit_logs`, those of that person by the index on actors."""
+
+    def get_queryset(self) -> EntryQuerySet:
+        """Return all entries, or a person's: `user_id`, where set, equals the actor's id."""
+        entries: EntryQuerySet = super().get_queryset()
+        person = getattr(self, "instance", None)
+        return entries.of_actor(str(person.pk)) if person is not None else entries
+
+
+def canonical(text: str) -> str:
+    """Return a UUID in its canonical form, any other text as it is."""
+    value = as_uuid(text)
+    return text if value is None else str(value)
+
+
+def as_uuid(text: str) -> UUID | None:
+    """Return the UUID that a text spells (with or without hyphens, in any case), or None."""
+    return UUID(text) if _UUID.fullmatch(text) else None
+
+
+def first_id(moment: datetime) -> UUID:
+    """Return the least id of a moment's millisecond: a bound for a range of ids, to be tested by time as well."""
+    millis = max(0, int(moment.timestamp() * 1000))
+    return UUID(int=min(millis, _MAX_MILLIS) << 80)

@@ -1,0 +1,83 @@
+"""The tables of a tenant's schema. Columns and constraints stand in `sql/`, the logic in the rooms."""
+
+from __future__ import annotations
+
+from typing import Any
+from uuid import UUID
+
+from django.conf import settings
+from django.db import models
+
+from audit import entry, history, ledger
+from audit.entry import EntryManager, EntryQuerySet
+
+
+class AuditUserAgent(entry.UserAgent):
+    """The user agents of this tenant's trail."""
+
+    class Meta(entry.UserAgent.Meta):
+        db_table = "audit_user_agent"
+
+
+class AuditLog(entry.LogEntry):
+    """One entry of a tenant's trail."""
+
+    user = models.ForeignKey(
+        settings.AUTH_USER_MODEL, models.SET_NULL, null=True, db_constraint=False, related_name="audit_logs"
+    )
+    agent = models.ForeignKey(AuditUserAgent, models.DO_NOTHING, null=True, db_constraint=False, related_name="+")
+
+    objects = EntryManager()
+
+    class Meta(entry.LogEntry.Meta):
+        db_table = "audit_log"
+        verbose_name = "audit log"
+
+    @classmethod
+    def log_action(
+        cls,
+        user: Any = None,
+        action: str = "",
+        resource_type: str = "",
+        resource_id: UUID | str | int = "",
+        changes: dict[str, Any] | None = None,
+        **details: Any,
+    ) -> AuditLog:
+        """Write an entry into the open tenant scope's trail, in its transaction, and return it.
+
+        `user` is who acted; None means the scope's actor. `details` are those of `ledger.log_action`.
+        """
+        written: AuditLog = ledger.log_action(cls, user, action, resource_type, str(resource_id), changes, **details)
+        return written
+
+    @classmethod
+    def get_resource_history(cls, resource_type: str, resource_id: UUID | str | int) -> EntryQuerySet:
+        """Return the entries about a resource, newest first."""
+        return history.resource_history(cls.objects.all(), resource_type, str(resource_id))
+
+    @classmethod
+    def get_user_activity(cls, user: Any, days: int = 30) -> EntryQuerySet:
+        """Return what a person did in the last `days` days, newest first."""
+        return history.actor_activity(cls.objects.all(), str(user.pk), days)
+
+
+class UsageLog(models.Model):
+    """How much of a metric was used, once. Written by `usage.record_usage` alone."""
+
+    id = models.UUIDField(primary_key=True, editable=False)
+    created_at = models.DateTimeField(editable=False)
+    occurred_at = models.DateTimeField(null=True)
+    transaction_id = models.BigIntegerField()
+    metric = models.TextField()
+    quantity = models.DecimalField(max_digits=20, decimal_places=6)
+    actor_type = models.TextField()
+    actor_id = models.TextField()
+    metadata = models.JSONField(null=True)
+
+    class Meta:
+        db_table = "usage_log"
+        managed = False
+        ordering = ["-id"]
+
+    def __str__(self) -> str:
+        return f"{self.quantity.normalize():f} {self.metric}"

@@ -1,0 +1,71 @@
+-- What keeps a trail as it was written. Loaded once, into the schema `guard`.
+
+-- UUIDv7 of one clock reading: milliseconds in the first 48 bits, the microseconds in the next 12 as a
+-- fraction of 4096 (as PostgreSQL's own uuidv7() does). That one is not used, since after a clock has been set
+-- back it goes on from the old time, and the check below would refuse every entry until then.
+CREATE FUNCTION guard.new_id() RETURNS uuid LANGUAGE plpgsql VOLATILE PARALLEL SAFE AS $$
+DECLARE
+  micros bigint := extract(epoch FROM clock_timestamp()) * 1000000;
+BEGIN
+  RETURN overlay(gen_random_uuid()::text PLACING
+    overlay(lpad(to_hex(micros / 1000), 12, '0') PLACING '-' FROM 9 FOR 0)
+    || '-7' || lpad(to_hex((micros % 1000 * 4096 + 999) / 1000), 3, '0') FROM 1 FOR 18)::uuid;
+END $$;
+
+-- An id says when: created_at is computed from it. So a false id is a false time, and is refused.
+CREATE FUNCTION guard.check_id() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+  IF uuid_extract_version(NEW.id) IS DISTINCT FROM 7
+     OR uuid_extract_timestamp(NEW.id) NOT BETWEEN clock_timestamp() - interval '1 second'
+                                               AND clock_timestamp() + interval '1 second' THEN
+    RAISE EXCEPTION 'The id % does not say the time of now; leave the id to the database', NEW.id
+      USING ERRCODE = 'restrict_violation';
+  END IF;
+  RETURN NEW;
+END $$;
+
+-- The one change that exists: the guard's function clears the pointer to a deleted user, which is no evidence.
+CREATE FUNCTION guard.refuse_change() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+  IF TG_OP = 'UPDATE' AND TG_NARGS = 1 AND current_user = '{guard}' THEN
+    IF NEW.user_id IS NULL AND to_jsonb(NEW) - 'user_id' = to_jsonb(OLD) - 'user_id' THEN
+      RETURN NEW;
+    END IF;
+  END IF;
+  RAISE EXCEPTION 'Entries are never changed: % of % is refused', TG_OP, TG_TABLE_NAME USING ERRCODE = 'restrict_violation';
+END $$;
+
+-- Guards of one trail: on the table, and on a partition once it exists (TRUNCATE triggers are not cloned).
+CREATE PROCEDURE guard.protect(target regclass, pointer boolean) LANGUAGE plpgsql AS $$
+BEGIN
+  EXECUTE format('CREATE TRIGGER check_id BEFORE INSERT ON %s FOR EACH ROW EXECUTE FUNCTION guard.check_id()', target);
+  EXECUTE format('CREATE TRIGGER refuse_change BEFORE UPDATE OR DELETE ON %s FOR EACH ROW EXECUTE FUNCTION guard.refuse_change(%s)',
+                 target, CASE WHEN pointer THEN '''user_id''' ELSE '' END);
+  EXECUTE format('ALTER TABLE %s ENABLE ALWAYS TRIGGER check_id, ENABLE ALWAYS TRIGGER refuse_change', target);
+  CALL guard.protect_truncate(target);
+END $$;
+
+CREATE PROCEDURE guard.protect_truncate(target regclass) LANGUAGE plpgsql AS $$
+BEGIN
+  EXECUTE format('CREATE TRIGGER refuse_truncate BEFORE TRUNCATE ON %s EXECUTE FUNCTION guard.refuse_change()', target);
+  EXECUTE format('ALTER TABLE %s ENABLE ALWAYS TRIGGER refuse_truncate', target);
+END $$;
+
+-- people.delete_user calls this for each tenant that the person ever belonged to. The index on actors finds the
+-- entries, since `user_id` is set for people only, and then equals the actor's id.
+CREATE FUNCTION guard.clear_user(schema_name text, trail text, person uuid) RETURNS bigint
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  cleared bigint;
+BEGIN
+  EXECUTE format('UPDATE %I.%I SET user_id = NULL WHERE user_id = $1
+                     AND hashtextextended(coalesce(actor_uuid::text, actor_key), 0) = hashtextextended($1::text, 0)', schema_name, trail)
+    USING person;
+  GET DIAGNOSTICS cleared = ROW_COUNT;
+  RETURN cleared;
+END $$;
+
+REVOKE ALL ON PROCEDURE guard.protect, guard.protect_truncate FROM PUBLIC;
+REVOKE ALL ON FUNCTION guard.clear_user FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION guard.clear_user TO "{platform}";
+ALTER FUNCTION guard.clear_user OWNER TO "{guard}";

@@ -1,0 +1,1 @@
+"""How the process is put together: settings, addresses, errors, the schedule, the embedded database."""

@@ -1,0 +1,18 @@
+"""What Django starts: the recorder of `tenants` is filled in here, and the boot checks are registered."""
+
+from __future__ import annotations
+
+from django.apps import AppConfig
+
+
+class ConfigConfig(AppConfig):
+    """The process itself."""
+
+    name = "config"
+
+    def ready(self) -> None:
+        """Connect the rooms that may not import each other."""
+        from config import checks, recorder  # noqa: F401, PLC0415 - models are loaded now
+        from tenants import recording  # noqa: PLC0415
+
+        recording.fill(recorder.record)

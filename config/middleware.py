@@ -1,0 +1,44 @@
+"""The outermost middleware: request id, log line."""
+
+from __future__ import annotations
+
+import re
+import time
+import uuid
+from collections.abc import Callable
+
+import structlog
+from django.http import HttpRequest, HttpResponseBase
+
+_SAFE_ID = re.compile(r"[A-Za-z0-9._:/+=-]{1,128}")
+log = structlog.get_logger("daybook.request")
+
+
+class RequestLog:
+    """Gives each request an id (the caller's `X-Request-ID` if it is harmless), answers it, logs one line."""
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        sent = request.headers.get("X-Request-ID", "")
+        request.id = sent if _SAFE_ID.fullmatch(sent) else uuid.uuid4().hex  # type: ignore[attr-defined]
+        began = time.perf_counter()
+        with structlog.contextvars.bound_contextvars(request_id=request.id):  # type: ignore[attr-defined]
+            response = self.get_response(request)
+            response["X-Request-ID"] = request.id  # type: ignore[attr-defined]
+            self._log(request, response, time.perf_counter() - began)
+        return response
+
+    @staticmethod
+    def _log(request: HttpRequest, response: HttpResponseBase, seconds: float) -> None:
+        caller = getattr(request, "caller", None)
+        log.info(
+            "request",
+            method=request.method,
+            path=request.path,
+            status=response.status_code,
+            ms=round(seconds * 1000, 1),
+            tenant=caller.tenant.slug if caller and caller.tenant else None,
+            actor=f"{caller.actor.type}:{caller.actor.id}" if caller else None,
+        )

@@ -1,0 +1,26 @@
+"""What `tenants` asks to have recorded, written into the trail of the open scope."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from audit.models import AuditLog
+from subscriptions import platform_log
+from tenants.context import Realm, current_scope
+
+
+def record(
+    *,
+    action: str,
+    resource: tuple[str, str, str],
+    outcome: str = "success",
+    changes: dict[str, Any] | None = None,
+    description: str = "",
+) -> None:
+    """Write an entry into the tenant's trail or, in a platform scope, into the platform log."""
+    kind, key, label = resource
+    details: dict[str, Any] = {"outcome": outcome, "description": description, "resource_label": label}
+    if current_scope().realm is Realm.TENANT:
+        AuditLog.log_action(None, action, kind, key, changes, **details)
+    else:
+        platform_log.log_action(action, kind, key, changes, **details)

@@ -1,0 +1,156 @@
+"""The one settings file. Everything that differs between installations is an environment variable."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from config import env, logs
+from tenants.backend.connection import UnitConnection
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+
+DEBUG = False
+SECRET_KEY = env.text("SECRET_KEY")
+ALLOWED_HOSTS = env.words("ALLOWED_HOSTS")
+PLATFORM_HOSTS = env.words("PLATFORM_HOSTS", "localhost,127.0.0.1")
+TRUSTED_PROXIES = env.whole("TRUSTED_PROXIES", 0)
+
+# --- databases: `default` is the application's login; `owner` exists only where migrations and provisioning run
+DATABASE_ROLE_PREFIX = env.text("DATABASE_ROLE_PREFIX", "daybook")
+_OPTIONS = "-c timezone=UTC -c statement_timeout={}s -c lock_timeout={}s -c idle_in_transaction_session_timeout=60s".format(
+    env.whole("STATEMENT_TIMEOUT", 15, least=1), env.whole("LOCK_TIMEOUT", 5, least=1)
+)
+_default = env.database("DATABASE_URL")
+DATABASES = {
+    "default": {
+        **_default,
+        "ENGINE": "tenants.backend",
+        "OPTIONS": {
+            **_default["OPTIONS"],  # type: ignore[dict-item]
+            "options": _OPTIONS,
+            "connect_timeout": "5",
+            "pool": {
+                "min_size": env.whole("POOL_MIN", 1),
+                "max_size": env.whole("POOL_MAX", 16, least=1),
+                "timeout": 5.0,
+                "connection_class": UnitConnection,
+            },
+        },
+    },
+}
+if env.text("MIGRATION_DATABASE_URL", ""):
+    _owner = env.database("MIGRATION_DATABASE_URL")
+    DATABASES["owner"] = {**_owner, "ENGINE": "django_tenants.postgresql_backend"}
+    DATABASE_OWNER_ROLE = str(_owner["USER"])
+else:
+    DATABASE_OWNER_ROLE = f"{DATABASE_ROLE_PREFIX}_owner"
+DATABASE_ROUTERS = ["django_tenants.routers.TenantSyncRouter"]
+PUBLIC_SCHEMA_NAME = "shared"
+TENANT_DB_ALIAS = "owner" if "owner" in DATABASES else "default"
+TENANT_MODEL = "tenants.Tenant"
+TENANT_DOMAIN_MODEL = "tenants.Domain"
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+MIGRATION_MODULES = {"admin": None}  # Django admin's own log is switched off: our trail replaces it
+
+# --- applications: no application, and so no table name, stands in both lists
+SHARED_APPS = [
+    "django_tenants",
+    "tenants",
+    "subscriptions",
+    "config",
+    "django.contrib.contenttypes",
+    "django.contrib.auth",
+    "django.contrib.admin",
+    "django.contrib.messages",
+    "django.contrib.staticfiles",
+    "rest_framework",
+    "django_filters",
+    "drf_spectacular",
+    "drf_spectacular_sidecar",
+]
+TENANT_APPS = ["audit"]
+INSTALLED_APPS = [*SHARED_APPS, *TENANT_APPS]
+
+# --- HTTP
+ROOT_URLCONF = "config.urls_platform"
+TENANT_URLCONF = "config.urls_tenant"
+WSGI_APPLICATION = "config.wsgi.application"
+APPEND_SLASH = False
+MIDDLEWARE = [
+    "config.middleware.RequestLog",
+    "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "tenants.middleware.Gate",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "tenants.middleware.UnitOfWork",
+]
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [BASE_DIR / "config" / "templates"],
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ],
+        },
+    },
+]
+STATIC_URL = "/static/"
+STATIC_ROOT = env.text("STATIC_ROOT", str(BASE_DIR / "var" / "static"))
+DATA_UPLOAD_MAX_MEMORY_SIZE = 5 * 1024 * 1024 + 1024
+SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if TRUSTED_PROXIES else None
+SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = env.flag("SECURE_COOKIES", default=False)
+
+PROBLEM_RENDERER = "config.problems.render"
+
+# --- people
+AUTH_USER_MODEL = "tenants.User"
+AUTHENTICATION_BACKENDS = ["tenants.authentication.GateBackend"]
+SESSION_ENGINE = "tenants.sessions"
+SESSION_COOKIE_NAME = "daybook_session"
+MESSAGE_STORAGE = "django.contrib.messages.storage.cookie.CookieStorage"
+PASSWORD_HASHERS = ["django.contrib.auth.hashers.Argon2PasswordHasher"]
+LOGIN_URL = "/admin/login/"
+
+# --- API
+REST_FRAMEWORK = {
+    "DEFAULT_AUTHENTICATION_CLASSES": ["tenants.authentication.CallerAuthentication"],
+    "DEFAULT_PERMISSION_CLASSES": ["tenants.permissions.HasRight"],
+    "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
+    "DEFAULT_PARSER_CLASSES": ["audit.api.parsers.StrictJSONParser"],
+    "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
+    "EXCEPTION_HANDLER": "config.problems.handle",
+    "UNAUTHENTICATED_USER": None,
+}
+SPECTACULAR_SETTINGS = {
+    "TITLE": "Daybook",
+    "DESCRIPTION": "Who did what to which resource: each tenant's audit trail behind a wall of its own.",
+    "VERSION": "1.0.0",
+    "OAS_VERSION": "3.1.1",
+    "SERVE_INCLUDE_SCHEMA": False,
+    "SWAGGER_UI_DIST": "SIDECAR",
+    "REDOC_DIST": "SIDECAR",
+    "COMPONENT_SPLIT_REQUEST": True,
+    "SCHEMA_PATH_PREFIX": "/api/v1",
+    "SORT_OPERATIONS": True,
+}
+
+# --- text and time
+USE_TZ = True
+TIME_ZONE = "UTC"
+LANGUAGE_CODE = "en"
+USE_I18N = False
+
+# --- logs: JSON lines on standard error, with tenant, actor and request id
+LOGGING = logs.configure(level=env.text("LOG_LEVEL", "INFO"))
+LOGGING_CONFIG = None
+SILENCED_SYSTEM_CHECKS: list[str] = [
+    "admin.E408",  # AuthenticationMiddleware: the gate resolves the caller
+    "auth.E003",
+]

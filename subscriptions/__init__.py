@@ -1,0 +1,1 @@
+"""What they bought: plans, subscriptions, and the platform's own trail."""

@@ -1,0 +1,1 @@
+"""Subscriptions and the platform log over HTTP, for staff."""

@@ -1,0 +1,64 @@
+"""Actions on subscriptions. Each writes the row, the platform log and the tenant's own trail in one transaction."""
+
+from __future__ import annotations
+
+from django.utils import timezone
+
+from audit.changes import diff
+from audit.models import AuditLog
+from subscriptions import platform_log
+from subscriptions.models import Plan, TenantSubscription
+from tenants.context import Actor, Origin, enter_tenant, platform_scope
+from tenants.errors import BadInput, Conflict, NotFound
+from tenants.models import Tenant
+
+MAX_REASON = 1000
+
+
+def subscribe(tenant: Tenant, plan: Plan) -> TenantSubscription:
+    """Give a new tenant its first plan. Runs in a platform scope."""
+    subscription = TenantSubscription.objects.create(tenant=tenant, plan=plan)
+    _log(subscription, "subscription.created", {"plan": {"new": plan.slug}}, "")
+    return subscription
+
+
+def change_plan(
+    tenant: Tenant, plan: Plan, *, actor: Actor, reason: str, origin: Origin | None = None
+) -> TenantSubscription:
+    """Change a tenant's plan and tell both trails who did it, why, and what it was before.
+
+    Opens a platform scope as `actor`, or joins the open one. Staff say a reason. Raises BadInput, NotFound
+    (no subscription), Conflict (the same plan, or one that is no longer sold).
+    """
+    reason = reason.strip()
+    if not reason or len(reason) > MAX_REASON:
+        fault = f"Say why, in 1 to {MAX_REASON} characters."
+        raise BadInput(fault, errors=[{"pointer": "/reason", "code": "required", "detail": fault}])
+    with platform_scope(actor=actor, origin=origin):
+        subscription = TenantSubscription.objects.select_for_update(of=("self",)).select_related("plan").filter(
+            tenant=tenant
+        ).first()
+        if subscription is None:
+            raise NotFound("This tenant has no subscription.")
+        _check(subscription, plan)
+        before, subscription.plan, subscription.changed_at = subscription.plan.slug, plan, timezone.now()
+        subscription.save(update_fields=["plan", "changed_at"])
+        _log(subscription, "subscription.plan_changed", diff({"plan": before}, {"plan": plan.slug}), reason)
+    return subscription
+
+
+def _check(subscription: TenantSubscription, plan: Plan) -> None:
+    if subscription.plan_id == plan.pk:
+        raise Conflict(f"The tenant is on the plan {plan.slug} already.")
+    if not plan.is_active:
+        raise Conflict(f"The plan {plan.slug} is no longer sold.")
+
+
+def _log(subscription: TenantSubscription, action: str, changes: dict[str, dict[str, str]], reason: str) -> None:
+    """Write the same entry into the platform log and into the tenant's own trail."""
+    tenant = subscription.tenant
+    arguments = (action, "subscription", str(subscription.pk), changes)
+    platform_log.log_action(*arguments, tenant_id=tenant.pk, resource_label=tenant.name, description=reason, operation="update")
+    with enter_tenant(tenant):
+        AuditLog.log_action(None, *arguments, resource_label=tenant.name, description=reason, operation="update")
+

@@ -1,0 +1,1 @@
+"""Row-level security and grants of the shared tables of this application."""

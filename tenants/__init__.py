@@ -1,0 +1,1 @@
+"""Who: tenants, people, keys, and the walls between them."""

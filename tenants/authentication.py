@@ -1,0 +1,63 @@
+"""Authentication: people by e-mail and password (Django), callers that the gate has identified (DRF)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib.auth import signals
+from django.contrib.auth.backends import BaseBackend
+from django.contrib.auth.hashers import check_password, make_password
+from django.contrib.auth.models import AnonymousUser, update_last_login
+from django.dispatch import receiver
+from django.http import HttpRequest
+from rest_framework.authentication import BaseAuthentication, SessionAuthentication
+from rest_framework.request import Request
+
+from tenants import gate
+from tenants.callers import REALM_SESSION_KEY, Caller, may_enter, realm_of
+from tenants.models import User
+
+# Django would update a `last_login` of the user, whom no role but the gate's may write.
+signals.user_logged_in.disconnect(update_last_login, dispatch_uid="update_last_login")
+
+
+class GateBackend(BaseBackend):
+    """Signs people in on the host they are on: current members on a tenant's, staff on the platform's."""
+
+    def authenticate(self, request: HttpRequest | None, **credentials: Any) -> User | None:
+        """Return the person, or None; it takes as long for an unknown address as for a wrong password."""
+        email, password = credentials.get("username") or credentials.get("email"), credentials.get("password")
+        caller: Caller | None = getattr(request, "caller", None)
+        if not email or not password or caller is None:
+            return None
+        user = gate.person(email=email, tenant_id=caller.tenant.id if caller.tenant else None)
+        if user is None or not user.password_hash:
+            make_password(password)
+            return None
+        if not check_password(password, user.password_hash) or not may_enter(user, caller.tenant):
+            return None
+        return user
+
+
+@receiver(signals.user_logged_in)
+def note_sign_in(sender: object, request: HttpRequest, user: User, **_kwargs: object) -> None:
+    """Bind the session to this side of the walls, and note the sign-in."""
+    request.session[REALM_SESSION_KEY] = realm_of(request.caller.tenant)  # type: ignore[attr-defined]
+    gate.signed_in(user)
+
+
+class CallerAuthentication(BaseAuthentication):
+    """DRF's view of the gate's answer. A session must also carry a CSRF token, as a key need not."""
+
+    def authenticate(self, request: Request) -> tuple[User | AnonymousUser, Caller] | None:
+        """Return (user, caller) or None for an anonymous caller."""
+        caller: Caller = request._request.caller  # type: ignore[attr-defined]  # noqa: SLF001
+        if not caller.known:
+            return None
+        if caller.by_session:
+            SessionAuthentication().enforce_csrf(request)
+        return caller.user, caller
+
+    def authenticate_header(self, request: Request) -> str:
+        """Return the challenge of a 401."""
+        return 'Bearer realm="daybook"'

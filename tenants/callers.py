@@ -1,0 +1,151 @@
+"""Who a request's caller is: host, key and session made into a Caller, or a refusal."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from ipaddress import ip_address
+
+from django.conf import settings
+from django.contrib.auth import BACKEND_SESSION_KEY, HASH_SESSION_KEY, SESSION_KEY
+from django.contrib.auth.models import AnonymousUser
+from django.http import HttpRequest
+from django.utils.crypto import constant_time_compare
+
+from tenants import gate, recording
+from tenants.context import ANONYMOUS, Actor, Origin, Scope, platform_scope, tenant_scope
+from tenants.errors import BadKey, ForeignKeyHost, NotAllowed, Refused, TenantSuspended, UnknownHost
+from tenants.models import User
+from tenants.roles import RIGHTS_OF_ROLE, RIGHTS_OF_SCOPE, RIGHTS_OF_STAFF, Right
+
+REALM_SESSION_KEY = "daybook_realm"
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who calls: on which side of the walls (a tenant, or None for the platform), as whom, with which rights."""
+
+    tenant: gate.TenantRef | None
+    actor: Actor
+    rights: frozenset[Right]
+    user: User | AnonymousUser
+    origin: Origin
+    by_session: bool = False
+
+    @property
+    def known(self) -> bool:
+        """Whether the caller proved who he is."""
+        return self.actor.type != ANONYMOUS.type
+
+    @contextmanager
+    def scope(self) -> Iterator[Scope]:
+        """Open this caller's unit of work."""
+        if self.tenant:
+            with tenant_scope(self.tenant, actor=self.actor, origin=self.origin) as scope:
+                yield scope
+        else:
+            with platform_scope(actor=self.actor, origin=self.origin) as scope:
+                yield scope
+
+    def record_refusal(self, action: str, reason: str) -> None:
+        """Write a refusal into the caller's trail, in a unit of work of its own."""
+        with self.scope():
+            resource = (self.actor.type, self.actor.id, self.actor.label)
+            recording.record(action, resource, outcome="denied", description=reason)
+
+
+def caller_of(request: HttpRequest, origin: Origin) -> Caller:
+    """Return the caller of a request; an unproven one is anonymous. Raises UnknownHost and Refused."""
+    name = request.get_host().partition(":")[0].lower()
+    tenant = None if name in settings.PLATFORM_HOSTS else gate.host(name)
+    secret = _bearer(request)
+    if secret:
+        return _by_key(secret, tenant, origin)
+    if tenant is None and name not in settings.PLATFORM_HOSTS:
+        raise UnknownHost
+    caller = _by_session(request, tenant, origin)
+    if tenant and tenant.suspended:
+        raise _refusal(caller, TenantSuspended())
+    return caller
+
+
+def _bearer(request: HttpRequest) -> str:
+    scheme, _, secret = request.headers.get("Authorization", "").partition(" ")
+    return secret.strip() if scheme.lower() == "bearer" else ""
+
+
+def _by_key(secret: str, host_tenant: gate.TenantRef | None, origin: Origin) -> Caller:
+    key = gate.key(secret)
+    if key is None:
+        raise BadKey
+    caller = _staff_caller(key, origin) if key.user else _key_caller(key, origin)
+    if not key.valid:
+        raise _refusal(caller, BadKey())
+    if caller.tenant and caller.tenant.suspended:
+        raise _refusal(caller, TenantSuspended())
+    if host_tenant and caller.tenant is None:
+        raise _refusal(caller, NotAllowed("A staff key is used on the platform's host alone."))
+    if host_tenant and caller.tenant and host_tenant.id != caller.tenant.id:
+        raise _refusal(caller, ForeignKeyHost())
+    return caller
+
+
+def _key_caller(key: gate.KeyRef, origin: Origin) -> Caller:
+    rights = frozenset[Right]().union(*(RIGHTS_OF_SCOPE.get(scope, frozenset()) for scope in key.scopes))
+    return Caller(key.tenant, Actor("api_key", str(key.id), key.name), rights, AnonymousUser(), origin)
+
+
+def _staff_caller(key: gate.KeyRef, origin: Origin) -> Caller:
+    assert key.user is not None  # noqa: S101 - the caller of this function looked
+    return _person(key.user, None, origin, by_session=False)
+
+
+def _by_session(request: HttpRequest, tenant: gate.TenantRef | None, origin: Origin) -> Caller:
+    """Return the person whose session this is, if it was begun on this side of the walls and still holds."""
+    session, anonymous = request.session, Caller(tenant, ANONYMOUS, frozenset(), AnonymousUser(), origin)
+    user_id = session.get(SESSION_KEY)
+    if not user_id or session.get(REALM_SESSION_KEY) != realm_of(tenant):
+        return anonymous
+    user = gate.person(user_id=user_id, tenant_id=tenant.id if tenant else None)
+    if user is None or not may_enter(user, tenant) or session.get(BACKEND_SESSION_KEY) not in settings.AUTHENTICATION_BACKENDS:
+        return anonymous
+    if not constant_time_compare(session.get(HASH_SESSION_KEY, ""), user.get_session_auth_hash()):
+        return anonymous
+    return _person(user, tenant, origin, by_session=True)
+
+
+def _person(user: User, tenant: gate.TenantRef | None, origin: Origin, *, by_session: bool) -> Caller:
+    if tenant:
+        rights = RIGHTS_OF_ROLE.get(user.tenant_role or "", frozenset())
+        return Caller(tenant, Actor("user", str(user.pk), user.email, user.pk), rights, user, origin, by_session)
+    rights = RIGHTS_OF_STAFF.get(user.staff_role, frozenset())
+    return Caller(None, Actor("staff", str(user.pk), user.email, user.pk), rights, user, origin, by_session)
+
+
+def realm_of(tenant: gate.TenantRef | None) -> str:
+    """Return what a session says of where it was begun."""
+    return str(tenant.id) if tenant else "platform"
+
+
+def may_enter(user: User, tenant: gate.TenantRef | None) -> bool:
+    """Tell whether a person is a current member of the tenant, or staff on the platform's host."""
+    return user.is_active and (user.tenant_role is not None if tenant else bool(user.staff_role))
+
+
+def _refusal(caller: Caller, error: Refused) -> Refused:
+    """Return the error, after an entry in the trail of whoever was refused (if that is known)."""
+    if caller.known:
+        caller.record_refusal("access.denied", error.detail)
+    return error
+
+
+def client_ip(request: HttpRequest) -> str | None:
+    """Return the caller's address: the right-most hop that is not one of ours; None where it is no address."""
+    hops = request.headers.get("X-Forwarded-For", "").split(",") if settings.TRUSTED_PROXIES else []
+    chain = [hop.strip() for hop in hops] + [request.META.get("REMOTE_ADDR", "")]
+    text = chain[-min(len(chain), settings.TRUSTED_PROXIES + 1)]
+    try:
+        return str(ip_address(text))
+    except ValueError:
+        return None

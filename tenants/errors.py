@@ -1,0 +1,120 @@
+"""The one tree of errors. The docstring is the message, class attributes are the code and the HTTP status.
+
+`config.problems` renders them, and nothing else does. An error about input lists what is wrong in `errors`:
+`{"pointer": "/events/3/actor/id", "code": "...", "detail": "..."}`.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TypedDict
+
+
+class Fault(TypedDict, total=False):
+    """One thing that is wrong in the input: where (a JSON pointer or a parameter), its code, its rule."""
+
+    pointer: str
+    parameter: str
+    code: str
+    detail: str
+
+
+class DomainError(Exception):
+    """Something is wrong."""
+
+    status = 500
+    headers: dict[str, str] = {}
+
+    def __init__(self, detail: str = "", *, errors: list[Fault] | None = None) -> None:
+        self.detail = detail or (self.__doc__ or "").strip().split("\n\n")[0].replace("\n    ", " ")
+        self.errors = errors or []
+        super().__init__(self.detail)
+
+    @property
+    def code(self) -> str:
+        """The name of the error as programs see it: NoSuchEntry is `no_such_entry`."""
+        return re.sub(r"(?<!^)(?=[A-Z])", "_", type(self).__name__).lower()
+
+
+class NoScope(DomainError):
+    """No tenant and no platform scope is open here, so the query was not sent. Open one first: `with tenant_scope(tenant, actor=...)`."""
+
+
+class ScopeConflict(DomainError):
+    """This scope may not be opened inside the one that is open. A tenant's unit of work enters nothing; a platform's may enter one tenant."""
+
+
+class Refused(DomainError):
+    """The caller may not do this."""
+
+    status = 403
+
+
+class NotSignedIn(Refused):
+    """Sign in, or send a key: `Authorization: Bearer <key>`."""
+
+    status = 401
+    headers = {"WWW-Authenticate": 'Bearer realm="daybook"'}
+
+
+class BadKey(NotSignedIn):
+    """This key is not known, was revoked or has expired. Issue a new one and send it as `Authorization: Bearer <key>`."""
+
+
+class BadSignIn(NotSignedIn):
+    """E-mail address and password do not match an active person of this host."""
+
+
+class ForeignKeyHost(Refused):
+    """This key belongs to another tenant than the host does. Use the key on its own tenant's host."""
+
+
+class TenantSuspended(Refused):
+    """This tenant is suspended. Ask the platform's staff to resume it."""
+
+
+class NotAllowed(Refused):
+    """Your role or your key's scopes do not allow this."""
+
+
+class UnknownHost(DomainError):
+    """No tenant and no platform is served under this host name."""
+
+    status = 404
+
+
+class NotFound(DomainError):
+    """There is nothing here under this id."""
+
+    status = 404
+
+
+class BadInput(DomainError):
+    """The input breaks a rule; `errors` says where and which."""
+
+    status = 400
+
+
+class Unprocessable(BadInput):
+    """No event was accepted; `errors` says why."""
+
+    status = 422
+
+
+class TooLarge(BadInput):
+    """The input is larger than the limit."""
+
+    status = 413
+
+
+class Conflict(DomainError):
+    """The state of the resource does not allow this."""
+
+    status = 409
+
+
+class CannotServe(DomainError):
+    """The database cannot be reached or took too long. Try again in a few seconds."""
+
+    status = 503
+    headers = {"Retry-After": "5"}

@@ -1,0 +1,126 @@
+"""Who is calling, before a tenant is known: hosts, keys, people and sessions, read through the gate's functions.
+
+Each function opens a transaction of the login role, which may call `gate.*` and nothing else. None may be
+called inside a unit of work.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from django.db import connection
+
+from tenants.context import gate_scope
+from tenants.models import User
+from tenants.roles import Role
+
+
+@dataclass(frozen=True, slots=True)
+class TenantRef:
+    """What the gate tells of a tenant: enough to open a scope."""
+
+    id: UUID
+    slug: str
+    name: str
+    schema_name: str
+    shard: str
+    status: str
+
+    @property
+    def suspended(self) -> bool:
+        """Whether its hosts and keys are refused."""
+        return self.status != "active"
+
+
+@dataclass(frozen=True, slots=True)
+class KeyRef:
+    """What the gate tells of a key: whose it is, what it may do, and whether it may be used now."""
+
+    id: UUID
+    name: str
+    scopes: frozenset[str]
+    valid: bool
+    tenant: TenantRef | None
+    user: User | None
+
+
+def digest(secret: str) -> bytes:
+    """Return what is stored of a secret of full entropy (a key, a session key): its SHA-256."""
+    return hashlib.sha256(secret.encode()).digest()
+
+
+def host(name: str) -> TenantRef | None:
+    """Return the tenant served under a host name (lower case, no port)."""
+    row = _call("SELECT * FROM gate.host(%s)", name)
+    return TenantRef(*row) if row else None
+
+
+def tenant(slug: str) -> TenantRef | None:
+    """Return the tenant with a slug."""
+    row = _call("SELECT * FROM gate.tenant(%s)", slug)
+    return TenantRef(*row) if row else None
+
+
+def key(secret: str) -> KeyRef | None:
+    """Return the key with this secret, and note its use."""
+    row = _call("SELECT * FROM gate.key(%s)", digest(secret))
+    if row is None:
+        return None
+    key_id, name, scopes, valid, *tenant_row, user_id, email, staff_role = row
+    owner = TenantRef(*tenant_row) if tenant_row[0] else None
+    user = User(id=user_id, email=email, staff_role=staff_role) if user_id else None
+    return KeyRef(key_id, name, frozenset(scopes), valid, owner, user)
+
+
+def person(*, user_id: str | None = None, email: str | None = None, tenant_id: UUID | None = None) -> User | None:
+    """Return a person with password hash, staff role and role in the tenant."""
+    row = _call("SELECT * FROM gate.person(%s, %s, %s)", user_id, email, tenant_id)
+    if row is None:
+        return None
+    key_, address, name, active, staff_role, password, role = row
+    user = User(id=key_, email=address, name=name, is_active=active, staff_role=staff_role)
+    user.password_hash, user.tenant_role = password, Role(role) if role else None
+    return user
+
+
+def signed_in(user: User, *, new_password_hash: str | None = None) -> None:
+    """Note a login, and a password hash that was made anew with today's parameters."""
+    _call("SELECT gate.signed_in(%s, %s)", user.pk, new_password_hash)
+
+
+def load_session(session_key: str) -> str | None:
+    """Return the data of a session that has not expired."""
+    row = _call("SELECT gate.load_session(%s)", digest(session_key))
+    return str(row[0]) if row and row[0] is not None else None
+
+
+def save_session(session_key: str, data: str, expires_at: datetime) -> None:
+    """Write a session."""
+    _call("SELECT gate.save_session(%s, %s, %s)", digest(session_key), data, expires_at)
+
+
+def end_session(session_key: str) -> None:
+    """Forget a session."""
+    _call("SELECT gate.end_session(%s)", digest(session_key))
+
+
+def clear_sessions() -> None:
+    """Forget sessions that have expired."""
+    _call("SELECT gate.clear_sessions()")
+
+
+def ready() -> bool:
+    """Tell whether the database answers and has been migrated."""
+    row = _call("SELECT gate.ready()")
+    return bool(row and row[0])
+
+
+def _call(query: str, *arguments: object) -> tuple[Any, ...] | None:
+    with gate_scope(), connection.cursor() as cursor:
+        cursor.execute(query, arguments)
+        row: tuple[Any, ...] | None = cursor.fetchone()
+        return row

@@ -1,0 +1,96 @@
+"""One PostgreSQL cluster of its own for a run, one template database, one clone for each test that asks."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import uuid
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+from world import World, build
+
+ROOT = Path(__file__).resolve().parent.parent
+TEMPLATE = "world"
+# No test depends on what is on the disk after a crash, but those that start a server of their own.
+FAST = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off", "max_connections": "200"}
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Start the cluster in the controlling process; workers inherit its address. Then start Django."""
+    if not hasattr(config, "workerinput"):
+        _start_cluster(config)
+    import django
+    from django.conf import settings
+    from django.test.utils import setup_test_environment
+
+    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
+    django.setup()
+    setup_test_environment()
+    settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+    if not hasattr(config, "workerinput"):
+        _make_template()
+
+
+def _start_cluster(config: pytest.Config) -> None:
+    from config import embedded
+    from config.local import prepare
+
+    for stale in (ROOT / "var").glob("test-*"):
+        if not Path(f"/proc/{stale.name.rpartition('-')[2]}").exists():
+            shutil.rmtree(stale, ignore_errors=True)
+    for name in ("DATABASE_URL", "MIGRATION_DATABASE_URL", "SECRET_KEY", "ALLOWED_HOSTS", "PORT"):
+        os.environ.pop(name, None)
+    os.environ["LOG_LEVEL"] = "CRITICAL"
+    (ROOT / "var").mkdir(exist_ok=True)
+    folder = ROOT / "var" / f"test-{os.getpid()}"
+    server = prepare(folder, database=TEMPLATE, settings=FAST)
+    os.environ["DAYBOOK_TEST_SUPERUSER"] = server.dsn()
+
+    def stop() -> None:
+        embedded.stop(server)
+        shutil.rmtree(folder, ignore_errors=True)
+        shutil.rmtree(server.data.parent, ignore_errors=True)
+
+    config.add_cleanup(stop)
+
+
+def _make_template() -> None:
+    from django.core.management import call_command
+    from django.db import connections
+
+    call_command("migrate_schemas", "--shared", verbosity=0)
+    os.environ["DAYBOOK_TEST_KEYS"] = json.dumps(build())
+    connections.close_all()
+    for alias in connections:
+        with suppress(AttributeError, KeyError):
+            connections[alias].close_pool()
+
+
+@pytest.fixture(scope="session")
+def superuser() -> Iterator[psycopg.Connection[Any]]:
+    """A connection of the cluster's superuser, for cloning."""
+    with psycopg.connect(os.environ["DAYBOOK_TEST_SUPERUSER"], autocommit=True) as connection:
+        yield connection
+
+
+@pytest.fixture
+def world(superuser: psycopg.Connection[Any]) -> Iterator[World]:
+    """A clone of the world of this test's own."""
+    from django.db import connections
+
+    name = f"test_{uuid.uuid4().hex[:16]}"
+    superuser.execute(f"CREATE DATABASE {name} TEMPLATE {TEMPLATE}")
+    for alias in connections:
+        connections[alias].close()
+        connections.settings[alias]["NAME"] = connections[alias].settings_dict["NAME"] = name
+    yield World(name, os.environ["DAYBOOK_TEST_SUPERUSER"], json.loads(os.environ["DAYBOOK_TEST_KEYS"]))
+    connections.close_all()
+    with suppress(KeyError):
+        connections["default"].close_pool()
+    superuser.execute(f"DROP DATABASE {name} WITH (FORCE)")
