@@ -14,8 +14,8 @@ def read(data: bytes) -> list[tuple[int, Any]]:
     return list(read_lines(BytesIO(data)))
 
 
-def test_it_reads_lines_and_does_not_count_blank_ones() -> None:
-    assert read(b'{"a":1}\r\n\n  \n{"b":2}') == [(1, {"a": 1}), (2, {"b": 2})]
+def test_it_reads_lines_under_the_numbers_that_an_editor_shows_and_leaves_out_blank_ones() -> None:
+    assert read(b'{"a":1}\r\n\n  \n{"b":2}') == [(1, {"a": 1}), (4, {"b": 2})]
     assert read(b"") == []
 
 
@@ -37,7 +37,7 @@ def test_integers_are_exact_and_so_are_floats_that_python_would_round() -> None:
     [
         (b"[]", "not a JSON object"),
         (b'"text"', "not a JSON object"),
-        (b'{"a":', "not JSON at character 6: Expecting value"),
+        (b'{"a":', "not JSON at character 7: Expecting value"),
         (b'{"a":1} {"b":2}', "not JSON at character 9: Extra data"),
         (b'\xef\xbb\xbf{"a":1}', "not JSON at character 1: Unexpected UTF-8 BOM (decode using utf-8-sig)"),
         (b'{"a":"\xff"}', "not UTF-8 at byte 7"),
@@ -78,7 +78,7 @@ class Endless(BytesIO):
     def readline(self, size: int | None = -1, /) -> bytes:
         self.asked = max(self.asked, size or 0)
         self.left -= 1
-        return b"x" * (size or 0) if self.left else b""
+        return b"x" * (size or 0) if self.left > 0 else b""
 
 
 def test_no_more_than_the_limit_is_held_of_a_line() -> None:

@@ -1,0 +1,66 @@
+# Daybook's commands. `make` or `make help` lists them.
+#
+# Paths are relative and programs are called as modules of .venv/bin/python, because make's own targets cannot
+# hold spaces and the scripts in .venv/bin hold absolute paths, which break when the folder is moved.
+
+PORT ?= 8000
+ARGS ?=
+PYTHON ?=
+UV_VERSION := 0.13.9
+
+export PORT
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+export PIP_ROOT_USER_ACTION := ignore
+
+MAKEFLAGS += --no-print-directory
+py := .venv/bin/python
+
+.DEFAULT_GOAL := help
+.PHONY: help setup run test check fmt bench
+
+help: ## List the commands
+	@awk 'BEGIN { FS = ":.*## " } /^[a-z]+:.*## / { printf "  make %-7s %s\n", $$1, $$2 }' Makefile
+	@echo '  PORT=8000 chooses the port of run; ARGS="..." goes to run, test and bench; PYTHON= chooses the Python.'
+
+setup: ## Make .venv with the pinned dependencies (the other commands do this as needed)
+	@if cmp -s requirements.lock .venv/installed.lock && $(py) -c '' 2>/dev/null; then exit 0; fi; \
+	if [ -n "$(PYTHON)" ]; then set -- "$(PYTHON)"; \
+	else set -- python3 python3.14 python3.13 python3.12 python3.11; fi; \
+	for found in "$$@" ''; do \
+	  if [ -n "$$found" ] && "$$found" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then break; fi; \
+	done; \
+	if [ -z "$$found" ]; then \
+	  echo 'Daybook needs Python 3.11 or newer: install it, or say make PYTHON=/path/to/python3.' >&2; exit 1; fi; \
+	set -e; \
+	echo "Setting up .venv with $$("$$found" --version) (once, and when requirements.lock changes)"; \
+	uv=; if uv --version >/dev/null 2>&1; then uv=uv; fi; \
+	if [ -n "$$uv" ]; then "$$found" -m venv --clear --without-pip .venv; else "$$found" -m venv --clear .venv; fi; \
+	if [ -z "$$uv" ] && $(py) -m pip install --quiet --no-deps uv==$(UV_VERSION) 2>/dev/null; then uv=.venv/bin/uv; fi; \
+	if [ -n "$$uv" ] && "$$uv" pip install --python $(py) --require-hashes -r requirements.lock; then :; else \
+	  echo 'uv could not install them: trying pip, which takes about a minute'; \
+	  if [ "$$uv" = uv ]; then "$$found" -m venv --clear .venv; fi; \
+	  $(py) -m pip install --no-deps --require-hashes -r requirements.lock; \
+	fi; \
+	cp requirements.lock .venv/installed.lock
+
+run: setup ## Serve on http://localhost:8000 with demo tenants (ARGS=--no-demo: without); Ctrl-C stops all
+	@exec $(py) manage.py demo $(ARGS)
+
+test: check ## Run every check and test
+	$(py) -m pytest -n 2 $(ARGS)
+
+check: setup ## Check format, lint, types, layers, migrations, system checks and the OpenAPI document
+	$(py) -m ruff format --check
+	$(py) -m ruff check
+	$(py) -m mypy .
+	$(py) -c 'from importlinter.cli import lint_imports_command; lint_imports_command()'
+	$(py) manage.py makemigrations --check --dry-run
+	$(py) manage.py check
+	$(py) manage.py spectacular --validate --fail-on-warn --file /dev/null
+
+fmt: setup ## Format the code and repair what lint can
+	$(py) -m ruff format
+	$(py) -m ruff check --fix
+
+bench: setup ## Run the benchmarks: tables here, JSON under var/bench/
+	$(py) -m bench $(ARGS)
