@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import secrets
 from collections.abc import Iterable, Sequence
-from functools import cache
+from functools import cache, lru_cache
+from itertools import chain
 from typing import Any, TypeVar
 from uuid import UUID
 
@@ -13,7 +14,7 @@ from django.contrib.auth.models import AnonymousUser
 from django.db import connections
 
 from audit.changes import Unstorable, normalise, split, text
-from audit.entry import LogEntry, as_uuid
+from audit.entry import LogEntry, as_uuid, moment_of
 from audit.events import MAX_ENTRY_BYTES, MAX_ID, Event, Operation, Outcome, Party, RequestContext, operation_of
 from tenants.context import ANONYMOUS, Actor, Realm, Scope, current_scope
 from tenants.errors import BadInput, TooLarge
@@ -22,6 +23,22 @@ Entry = TypeVar("Entry", bound=LogEntry)
 
 _SALT_BYTES = 16
 _JSON = ("targets", "changes", "metadata", "personal")
+# The columns of plain text, and where an event says them.
+_TEXTS = {
+    "action": "/action",
+    "actor_type": "/actor/type",
+    "actor_key": "/actor/id",
+    "actor_label": "/actor/label",
+    "impersonator_type": "/impersonator/type",
+    "impersonator_id": "/impersonator/id",
+    "impersonator_label": "/impersonator/label",
+    "resource_type": "/resource/type",
+    "resource_key": "/resource/id",
+    "resource_label": "/resource/label",
+    "description": "/description",
+    "request_id": "/context/request_id",
+    "user_agent": "/context/user_agent",
+}
 
 
 def append(
@@ -40,8 +57,12 @@ def append(
     if tenant_id is not None:
         rows = [{**row, "tenant_id": tenant_id} for row in rows]
     with connections[scope.alias].cursor() as cursor:
-        cursor.execute(_insert(model, tuple(rows[0]), len(rows)), [value for row in rows for value in _stored(row)])
-        return [_entry(model, scope.alias, row, returned) for row, returned in zip(rows, cursor.fetchall(), strict=True)]
+        used = tuple(name for name in rows[0] if any(row[name] is not None for row in rows))
+        values = [_stored(row, used) for row in rows]
+        cursor.execute(_insert(model, used, len(rows)), list(chain.from_iterable(values)))
+        return [
+            _entry(model, scope.alias, row, returned) for row, returned in zip(rows, cursor.fetchall(), strict=True)
+        ]
 
 
 def log_action(
@@ -95,13 +116,13 @@ def _row(scope: Scope, event: Event, user_id: UUID | None, pointer: str) -> dict
         row = _columns(scope, event, user_id)
         for name in _JSON:
             row[name] = None if row[name] is None else normalise(row[name], f"/{name}")
-        for name in ("action", "resource_type", "resource_key", "actor_key", "description", "request_id"):
-            text(row[name] or "", f"/{name}")
+        for name, place in _TEXTS.items():
+            if row[name]:
+                text(row[name], place)
     except Unstorable as error:
-        fault = error.pointer.replace("resource_key", "resource/id").replace("actor_key", "actor/id")
         raise BadInput(
             f"The event cannot be stored: {error.reason}.",
-            errors=[{"pointer": pointer + fault, "code": "unstorable", "detail": error.reason}],
+            errors=[{"pointer": pointer + error.pointer, "code": "unstorable", "detail": error.reason}],
         ) from error
     return row
 
@@ -145,7 +166,9 @@ def _identity(name: str, value: str) -> dict[str, Any]:
     if len(value) > MAX_ID:
         raise Unstorable(f"/{name}/id", f"longer than {MAX_ID} characters")
     uuid = as_uuid(value)
-    return {f"{name}_uuid": uuid, f"{name}_key": value if uuid is None else None}
+    if uuid is None:
+        return {f"{name}_uuid": None, f"{name}_key": value}
+    return {f"{name}_uuid": str(uuid), f"{name}_key": None}
 
 
 def _actor(scope: Scope, event: Event, user_id: UUID | None) -> tuple[Actor, UUID | None]:
@@ -168,34 +191,47 @@ def _context(scope: Scope, event: Event) -> RequestContext:
     )
 
 
-def _stored(row: dict[str, Any]) -> list[Any]:
+def _stored(row: dict[str, Any], used: tuple[str, ...]) -> list[Any]:
     """Return the parameters of a row, JSON encoded; refuse an entry that is too large."""
-    values = {**row, **{name: _encoded(row[name]) for name in _JSON}}
-    if sum(len(value.encode()) for value in values.values() if isinstance(value, str)) > MAX_ENTRY_BYTES:
+    values = [_encoded(row[name]) if name in _JSON else row[name] for name in used]
+    if sum(len(value.encode()) for value in values if isinstance(value, str)) > MAX_ENTRY_BYTES:
         raise TooLarge(f"The entry is larger than {MAX_ENTRY_BYTES // 1024} KiB.")
-    return list(values.values())
+    return values
 
 
 def _encoded(value: Any) -> str | None:
     return None if value is None else json.dumps(value, ensure_ascii=False, separators=(",", ":"))
 
 
-@cache
 def _insert(model: type[LogEntry], columns: tuple[str, ...], rows: int) -> str:
     """Return the statement that writes `rows` rows. The dictionary of agents turns a text into its number."""
-    agents = model._meta.get_field("agent").related_model._meta.db_table  # type: ignore[union-attr] # noqa: SLF001
+    into, values = _parts(model, columns)
+    return f"INSERT INTO {into} VALUES {', '.join([values] * rows)} RETURNING id, transaction_id, agent_id"  # noqa: S608
+
+
+@lru_cache(maxsize=256)
+def _parts(model: type[LogEntry], columns: tuple[str, ...]) -> tuple[str, str]:
+    """Return the table with its columns, and the placeholders of one row."""
     names = ["agent_id" if column == "user_agent" else column for column in columns]
-    marks = [f"guard.{agents}_id(%s)" if column == "user_agent" else "%s" for column in columns]
-    values = ", ".join([f"({', '.join(marks)})"] * rows)
-    return (
-        f"INSERT INTO {model._meta.db_table} ({', '.join(names)}) VALUES {values} "  # noqa: S608, SLF001
-        "RETURNING id, created_at, transaction_id, agent_id"
-    )
+    marks = [f"guard.{model.agents}_id(%s)" if column == "user_agent" else "%s" for column in columns]
+    return f"{model._meta.db_table} ({', '.join(names)})", f"({', '.join(marks)})"  # noqa: SLF001
 
 
 def _entry(model: type[Entry], alias: str, row: dict[str, Any], returned: tuple[Any, ...]) -> Entry:
-    values = {**row, **dict(zip(("id", "created_at", "transaction_id", "agent_id"), returned, strict=True))}
-    for name in ("actor", "resource"):
-        values[f"{name}_id"] = row[f"{name}_key"] if row[f"{name}_uuid"] is None else str(row[f"{name}_uuid"])
-    fields = [field.attname for field in model._meta.concrete_fields]  # noqa: SLF001
+    entry_id, transaction_id, agent_id = returned
+    values = {
+        **row,
+        "id": entry_id,
+        "created_at": moment_of(entry_id),
+        "transaction_id": transaction_id,
+        "agent_id": agent_id,
+        "actor_id": row["actor_uuid"] or row["actor_key"],
+        "resource_id": row["resource_uuid"] or row["resource_key"],
+    }
+    fields = _fields(model)
     return model.from_db(alias, fields, [values.get(field) for field in fields])
+
+
+@cache
+def _fields(model: type[LogEntry]) -> list[str]:
+    return [field.attname for field in model._meta.concrete_fields]  # noqa: SLF001

@@ -10,6 +10,7 @@ from django.db import models
 
 from audit import entry, history, ledger
 from audit.entry import EntryManager, EntryQuerySet
+from tenants.pinned import PinnedQuerySet
 
 
 class AuditUserAgent(entry.UserAgent):
@@ -21,6 +22,8 @@ class AuditUserAgent(entry.UserAgent):
 
 class AuditLog(entry.LogEntry):
     """One entry of a tenant's trail."""
+
+    agents = "audit_user_agent"
 
     user = models.ForeignKey(
         settings.AUTH_USER_MODEL, models.SET_NULL, null=True, db_constraint=False, related_name="audit_logs"
@@ -73,6 +76,8 @@ class UsageLog(models.Model):
     actor_type = models.TextField()
     actor_id = models.TextField()
     metadata = models.JSONField(null=True)
+
+    objects = PinnedQuerySet.as_manager()
 
     class Meta:
         db_table = "usage_log"

@@ -41,6 +41,13 @@ def record_usage(
         cursor.execute(_INSERT, [metric, amount, occurred_at, scope.actor.type, scope.actor.id, extra])
         entry_id, created_at, transaction_id = cursor.fetchone()
     return UsageLog(
-        id=entry_id, created_at=created_at, transaction_id=transaction_id, occurred_at=occurred_at, metric=metric,
-        quantity=amount, actor_type=scope.actor.type, actor_id=scope.actor.id, metadata=metadata,
+        id=entry_id,
+        created_at=created_at,
+        transaction_id=transaction_id,
+        occurred_at=occurred_at,
+        metric=metric,
+        quantity=amount,
+        actor_type=scope.actor.type,
+        actor_id=scope.actor.id,
+        metadata=metadata,
     )

@@ -13,6 +13,8 @@ class ConfigConfig(AppConfig):
     def ready(self) -> None:
         """Connect the rooms that may not import each other."""
         from config import checks, recorder  # noqa: F401, PLC0415 - models are loaded now
-        from tenants import recording  # noqa: PLC0415
+        from subscriptions import lifecycle  # noqa: PLC0415
+        from tenants import provisioning, recording  # noqa: PLC0415
 
         recording.fill(recorder.record)
+        provisioning.on_created.append(lifecycle.begin)

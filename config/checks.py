@@ -16,7 +16,13 @@ def secret_key_is_long(**_options: Any) -> list[CheckMessage]:
     """The secret key signs sessions and cursors."""
     if len(settings.SECRET_KEY) >= _MIN_KEY:
         return []
-    return [Error("SECRET_KEY is too short.", hint=f"Set SECRET_KEY to {_MIN_KEY} random characters or more.", id="daybook.E001")]
+    return [
+        Error(
+            "SECRET_KEY is too short.",
+            hint=f"Set SECRET_KEY to {_MIN_KEY} random characters or more.",
+            id="daybook.E001",
+        )
+    ]
 
 
 @register
@@ -24,7 +30,11 @@ def hosts_are_named(**_options: Any) -> list[CheckMessage]:
     """Tenants are told apart by host names."""
     if settings.ALLOWED_HOSTS and "*" not in settings.ALLOWED_HOSTS:
         return []
-    return [Error("ALLOWED_HOSTS names no host, or any.", hint="Set ALLOWED_HOSTS=example.com,.example.com", id="daybook.E002")]
+    return [
+        Error(
+            "ALLOWED_HOSTS names no host, or any.", hint="Set ALLOWED_HOSTS=example.com,.example.com", id="daybook.E002"
+        )
+    ]
 
 
 @register
@@ -32,6 +42,9 @@ def no_table_stands_in_both_schemas(**_options: Any) -> list[CheckMessage]:
     """A table of one name in both would let a tenant's write land in the shared schema without a word."""
     tables: dict[bool, set[str]] = {True: set(), False: set()}
     for model in apps.get_models(include_auto_created=True):
-        tables[model._meta.app_config.name in settings.TENANT_APPS].add(model._meta.db_table)  # type: ignore[union-attr] # noqa: SLF001
+        tables[model._meta.app_config.name in settings.TENANT_APPS].add(model._meta.db_table)  # noqa: SLF001
     both = sorted(tables[True] & tables[False])
-    return [Error(f"The table {name} stands in both schemas.", hint="Rename one of them.", id="daybook.E003") for name in both]
+    return [
+        Error(f"The table {name} stands in both schemas.", hint="Rename one of them.", id="daybook.E003")
+        for name in both
+    ]

@@ -14,22 +14,35 @@ _TRUE = {"1", "true", "yes", "on"}
 _FALSE = {"0", "false", "no", "off", ""}
 
 
-class BadSetting(Exception):  # noqa: N818 - it is read as a sentence
+class BadSetting(Exception):
     """A setting is missing or wrong; the message says which and how to set it."""
 
 
-def text(name: str, default: str | None = None) -> str:
-    """Return NAME, the contents of NAME_FILE, or the default; without any of them it is a BadSetting."""
-    if name in os.environ:
-        return os.environ[name]
-    if path := os.environ.get(f"{name}_FILE"):
-        try:
-            return Path(path).read_text(encoding="utf-8").strip()
-        except OSError as error:
-            raise BadSetting(f"{name}_FILE names {path!r}, which cannot be read: {error.strerror}.") from error
-    if default is None:
-        raise BadSetting(f"{name} is not set: export {name}=..., or {name}_FILE=/path/of/a/file that holds it.")
-    return default
+def text(name: str, default: str | None = None, *, hint: str = "...") -> str:
+    """Return NAME, the contents of NAME_FILE, or the default; without any of them, or empty, it is a BadSetting.
+
+    `hint` shows what a value looks like. An empty value is accepted where there is a default.
+    """
+    value = _given(name)
+    if value is None:
+        value = default
+    if value is None or (default is None and not value):
+        said = "is empty" if value == "" else "is not set"
+        raise BadSetting(f"{name} {said}: export {name}={hint}, or {name}_FILE=/path/of/a/file that holds it.")
+    return value
+
+
+def _given(name: str) -> str | None:
+    """Return NAME or the contents of NAME_FILE; None without both."""
+    path = os.environ.get(f"{name}_FILE")
+    if name in os.environ or not path:
+        return os.environ.get(name)
+    try:
+        return Path(path).read_text(encoding="utf-8").strip()
+    except UnicodeDecodeError as error:
+        raise BadSetting(f"{name}_FILE names {path!r}, which is no text in UTF-8.") from error
+    except OSError as error:
+        raise BadSetting(f"{name}_FILE names {path!r}, which cannot be read: {error.strerror}.") from error
 
 
 def flag(name: str, *, default: bool) -> bool:
@@ -40,37 +53,54 @@ def flag(name: str, *, default: bool) -> bool:
     return value in _TRUE
 
 
-def whole(name: str, default: int, *, least: int = 0) -> int:
-    """Return NAME as a whole number of at least `least`."""
+def whole(name: str, default: int, *, least: int = 0, most: int = 2**31 - 1) -> int:
+    """Return NAME as a whole number from `least` to `most`."""
     value = text(name, str(default))
-    if not value.isdigit() or int(value) < least:
-        raise BadSetting(f"{name}={value!r} is not a whole number of at least {least}.")
+    if not (value.isascii() and value.isdigit()) or not least <= int(value) <= most:
+        raise BadSetting(f"{name}={value!r} is not a whole number from {least} to {most}: set it to one.")
     return int(value)
 
 
-def words(name: str, default: str = "") -> list[str]:
-    """Return NAME as a list, split at commas."""
-    return [word.strip() for word in text(name, default).split(",") if word.strip()]
+def choice(name: str, default: str, *, of: tuple[str, ...]) -> str:
+    """Return NAME, which is one of these words in upper case; it may be written in any case."""
+    value = text(name, default).upper()
+    if value not in of:
+        raise BadSetting(f"{name}={value!r} is unknown: set it to one of {', '.join(of)}.")
+    return value
+
+
+def words(name: str, default: str | None = None, *, hint: str = "...") -> list[str]:
+    """Return NAME as a list, split at commas; without a default at least one word has to be said."""
+    found = [word.strip() for word in text(name, default, hint=hint).split(",") if word.strip()]
+    if not found and default is None:
+        raise BadSetting(f"{name} names nothing: export {name}={hint}.")
+    return found
 
 
 def database(name: str) -> dict[str, object]:
     """Return NAME, a URL `postgresql://login:password@host:port/database?option=value`, as Django's settings.
 
-    A host that begins with `/` (or `?host=/...`) is a folder of Unix sockets.
+    A host that begins with `/` (or `?host=/...`) is a folder of Unix sockets. The value is not repeated in
+    messages: it holds a password.
     """
-    url = urlsplit(text(name))
-    options = dict(parse_qsl(url.query))
-    if url.scheme not in {"postgresql", "postgres"} or not url.username or not url.path.strip("/"):
-        raise BadSetting(f"{name} is not of the form postgresql://login:password@host:5432/database.")
+    form = "postgresql://login:password@host:5432/database"
+    wrong = BadSetting(f"{name} is not of the form {form}; special characters in it are written as %40 and so on.")
     try:
-        port = str(url.port or options.pop("port", ""))
-    except ValueError as error:
-        raise BadSetting(f"{name}: the port is not a number.") from error
+        url = urlsplit(text(name, hint=form))
+        port = url.port
+    except ValueError:
+        raise wrong from None
+    options = dict(parse_qsl(url.query))
+    said = options.pop("port", "")
+    if url.scheme not in {"postgresql", "postgres"} or not url.username or not url.path.strip("/"):
+        raise wrong
+    if said and not (said.isascii() and said.isdigit()):
+        raise BadSetting(f"{name}: the port {said!r} is not a number.")
     return {
         "NAME": unquote(url.path.strip("/")),
         "USER": unquote(url.username),
         "PASSWORD": unquote(url.password or ""),
         "HOST": options.pop("host", unquote(url.hostname or "")),
-        "PORT": port,
+        "PORT": str(port or said),
         "OPTIONS": options,
     }

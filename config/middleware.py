@@ -21,6 +21,7 @@ class RequestLog:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        """Answer, and log."""
         sent = request.headers.get("X-Request-ID", "")
         request.id = sent if _SAFE_ID.fullmatch(sent) else uuid.uuid4().hex  # type: ignore[attr-defined]
         began = time.perf_counter()

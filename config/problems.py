@@ -4,24 +4,40 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Iterator
+from math import ceil
 from typing import Any
 
 import structlog
 from django.core.exceptions import PermissionDenied, SuspiciousOperation
 from django.db import DatabaseError, InterfaceError, OperationalError
 from django.http import Http404, HttpRequest, HttpResponse
+from django.urls import Resolver404
 from psycopg_pool import PoolTimeout
 from rest_framework import exceptions
 from rest_framework.response import Response
+from rest_framework.settings import api_settings
 
-from tenants.errors import BadInput, CannotServe, DomainError, NotFound, NotSignedIn, Refused, TooLarge
+from config.logs import PoolTrouble
+from tenants.errors import BadInput, CannotServe, DomainError, Fault, NotFound, NotSignedIn, Refused
 
 log = structlog.get_logger("daybook.problems")
 
 _TITLES = {
-    400: "Bad Request", 401: "Unauthorized", 403: "Forbidden", 404: "Not Found", 405: "Method Not Allowed",
-    406: "Not Acceptable", 409: "Conflict", 410: "Gone", 413: "Content Too Large", 415: "Unsupported Media Type",
-    422: "Unprocessable Content", 429: "Too Many Requests", 500: "Internal Server Error", 503: "Service Unavailable",
+    400: "Bad Request",
+    401: "Unauthorized",
+    403: "Forbidden",
+    404: "Not Found",
+    405: "Method Not Allowed",
+    406: "Not Acceptable",
+    409: "Conflict",
+    410: "Gone",
+    413: "Content Too Large",
+    415: "Unsupported Media Type",
+    422: "Unprocessable Content",
+    429: "Too Many Requests",
+    500: "Internal Server Error",
+    503: "Service Unavailable",
 }
 
 
@@ -42,12 +58,10 @@ def domain_error(error: Exception) -> DomainError:
     if isinstance(error, DomainError):
         return error
     if isinstance(error, OperationalError | InterfaceError | PoolTimeout):
-        log.error("database_unavailable", error=str(error).strip().split("\n")[0])
+        log.error("database_unavailable", error=_reason(error))
         return CannotServe()
-    if isinstance(error, Http404):
-        return NotFound()
-    if isinstance(error, PermissionDenied):
-        return Refused()
+    if isinstance(error, Http404 | PermissionDenied):
+        return _from_django(error)
     if isinstance(error, SuspiciousOperation):
         return BadInput(str(error))
     if isinstance(error, exceptions.APIException):
@@ -56,25 +70,71 @@ def domain_error(error: Exception) -> DomainError:
     return DomainError("Something went wrong here; it was logged under this request's X-Request-ID.")
 
 
+def _reason(error: Exception) -> str:
+    """Return in one line why the database cannot be used; a wait in vain alone does not say."""
+    text = str(error).strip().partition("\n")[0]
+    return f"{text}: {PoolTrouble.reason}" if isinstance(error.__cause__ or error, PoolTimeout) else text
+
+
+def _from_django(error: Exception) -> DomainError:
+    if isinstance(error, Resolver404):
+        return NotFound("There is nothing at this path. The API is described at /api/docs.")
+    return NotFound() if isinstance(error, Http404) else Refused()
+
+
+class FrameworkRefusal(DomainError):
+    """What the framework refuses before a view runs: a method, a media type, a CSRF token."""
+
+    def __init__(self, error: exceptions.APIException) -> None:
+        self.status, self._code = error.status_code, error.default_code
+        wait = getattr(error, "wait", None)
+        self.headers = {"Retry-After": str(ceil(wait))} if wait else {}
+        super().__init__(str(error.detail))
+
+    @property
+    def code(self) -> str:
+        """The framework's own name of the error."""
+        return self._code
+
+
 def _from_drf(error: exceptions.APIException) -> DomainError:
-    known = {401: NotSignedIn, 403: Refused, 404: NotFound, 413: TooLarge}
-    made = known.get(error.status_code, BadInput)(str(error.detail))
-    made.status = error.status_code
-    return made
+    if isinstance(error, exceptions.ValidationError):
+        return BadInput(errors=[*_faults(error.detail, "")])
+    known = {401: NotSignedIn, 404: NotFound}
+    return known[error.status_code]() if error.status_code in known else FrameworkRefusal(error)
+
+
+def _faults(detail: Any, pointer: str) -> Iterator[Fault]:
+    """Yield the faults of a serializer, which nests them like the input: by field, by index."""
+    if isinstance(detail, dict):
+        for name, inner in detail.items():
+            own = name == api_settings.NON_FIELD_ERRORS_KEY
+            yield from _faults(inner, pointer if own else f"{pointer}/{name}")
+    elif isinstance(detail, list):
+        for number, inner in enumerate(detail):
+            # A list of texts is about the place itself, a list of objects about its items.
+            yield from _faults(inner, f"{pointer}/{number}" if isinstance(inner, dict | list) else pointer)
+    else:
+        yield {"pointer": pointer, "code": getattr(detail, "code", "invalid"), "detail": str(detail)}
 
 
 def render(_request: HttpRequest, error: Exception) -> HttpResponse:
     """Return the answer to an error outside DRF (settings.PROBLEM_RENDERER)."""
     problem = domain_error(error)
     return HttpResponse(
-        json.dumps(body(problem)), status=problem.status, content_type="application/problem+json", headers=problem.headers
+        json.dumps(body(problem), separators=(",", ":")),
+        status=problem.status,
+        content_type="application/problem+json",
+        headers=problem.headers,
     )
 
 
-def handle(error: Exception, context: dict[str, Any]) -> Response:
+def handle(error: Exception, _context: dict[str, Any]) -> Response:
     """Return the answer to an error in a DRF view (its EXCEPTION_HANDLER)."""
     problem = domain_error(error)
-    response = Response(body(problem), status=problem.status, headers=problem.headers, content_type="application/problem+json")
+    response = Response(
+        body(problem), status=problem.status, headers=problem.headers, content_type="application/problem+json"
+    )
     response.exception = True
     return response
 

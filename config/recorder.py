@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Any
+from uuid import UUID
 
 from audit.models import AuditLog
 from subscriptions import platform_log
@@ -16,6 +17,7 @@ def record(
     outcome: str = "success",
     changes: dict[str, Any] | None = None,
     description: str = "",
+    tenant_id: UUID | None = None,
 ) -> None:
     """Write an entry into the tenant's trail or, in a platform scope, into the platform log."""
     kind, key, label = resource
@@ -23,4 +25,4 @@ def record(
     if current_scope().realm is Realm.TENANT:
         AuditLog.log_action(None, action, kind, key, changes, **details)
     else:
-        platform_log.log_action(action, kind, key, changes, **details)
+        platform_log.log_action(action, kind, key, changes, tenant_id=tenant_id, **details)

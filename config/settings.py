@@ -10,28 +10,36 @@ from tenants.backend.connection import UnitConnection
 BASE_DIR = Path(__file__).resolve().parent.parent
 
 DEBUG = False
-SECRET_KEY = env.text("SECRET_KEY")
-ALLOWED_HOSTS = env.words("ALLOWED_HOSTS")
+SECRET_KEY = env.text("SECRET_KEY", hint="<50 random characters>")
+ALLOWED_HOSTS = env.words("ALLOWED_HOSTS", hint="example.com,.example.com")
 PLATFORM_HOSTS = env.words("PLATFORM_HOSTS", "localhost,127.0.0.1")
 TRUSTED_PROXIES = env.whole("TRUSTED_PROXIES", 0)
 
 # --- databases: `default` is the application's login; `owner` exists only where migrations and provisioning run
 DATABASE_ROLE_PREFIX = env.text("DATABASE_ROLE_PREFIX", "daybook")
-_OPTIONS = "-c timezone=UTC -c statement_timeout={}s -c lock_timeout={}s -c idle_in_transaction_session_timeout=60s".format(
-    env.whole("STATEMENT_TIMEOUT", 15, least=1), env.whole("LOCK_TIMEOUT", 5, least=1)
-)
+# Start-up options are what RESET ALL goes back to: a unit of work may change them for itself alone.
+_LIMITS = {
+    "timezone": "UTC",
+    "statement_timeout": f"{env.whole('STATEMENT_TIMEOUT', 15, least=1)}s",
+    "lock_timeout": f"{env.whole('LOCK_TIMEOUT', 5, least=1)}s",
+    "idle_in_transaction_session_timeout": "60s",
+    # Pages of a trail are short walks along an index: no workers to start, and no disk that has to seek.
+    "max_parallel_workers_per_gather": "0",
+    "random_page_cost": "1.1",
+}
 _default = env.database("DATABASE_URL")
+_POOL_MAX = env.whole("POOL_MAX", 16, least=1)
 DATABASES = {
     "default": {
         **_default,
         "ENGINE": "tenants.backend",
         "OPTIONS": {
             **_default["OPTIONS"],  # type: ignore[dict-item]
-            "options": _OPTIONS,
+            "options": " ".join(f"-c {name}={value}" for name, value in _LIMITS.items()),
             "connect_timeout": "5",
             "pool": {
-                "min_size": env.whole("POOL_MIN", 1),
-                "max_size": env.whole("POOL_MAX", 16, least=1),
+                "min_size": env.whole("POOL_MIN", 1, most=_POOL_MAX),
+                "max_size": _POOL_MAX,
                 "timeout": 5.0,
                 "connection_class": UnitConnection,
             },
@@ -49,6 +57,7 @@ PUBLIC_SCHEMA_NAME = "shared"
 TENANT_DB_ALIAS = "owner" if "owner" in DATABASES else "default"
 TENANT_MODEL = "tenants.Tenant"
 TENANT_DOMAIN_MODEL = "tenants.Domain"
+GET_EXECUTOR_FUNCTION = "tenants.migrator.executor"
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 MIGRATION_MODULES = {"admin": None}  # Django admin's own log is switched off: our trail replaces it
 
@@ -102,7 +111,9 @@ TEMPLATES = [
     },
 ]
 STATIC_URL = "/static/"
-STATIC_ROOT = env.text("STATIC_ROOT", str(BASE_DIR / "var" / "static"))
+# Assets are served from where the packages keep them: nothing is collected, so nothing can be forgotten.
+WHITENOISE_USE_FINDERS = True
+WHITENOISE_AUTOREFRESH = False
 DATA_UPLOAD_MAX_MEMORY_SIZE = 5 * 1024 * 1024 + 1024
 SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if TRUSTED_PROXIES else None
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = env.flag("SECURE_COOKIES", default=False)
@@ -117,6 +128,7 @@ SESSION_COOKIE_NAME = "daybook_session"
 MESSAGE_STORAGE = "django.contrib.messages.storage.cookie.CookieStorage"
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.Argon2PasswordHasher"]
 LOGIN_URL = "/admin/login/"
+LOGIN_REDIRECT_URL = "/admin/"
 
 # --- API
 REST_FRAMEWORK = {
@@ -135,7 +147,9 @@ SPECTACULAR_SETTINGS = {
     "OAS_VERSION": "3.1.1",
     "SERVE_INCLUDE_SCHEMA": False,
     "SWAGGER_UI_DIST": "SIDECAR",
+    "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
     "REDOC_DIST": "SIDECAR",
+    "PREPROCESSING_HOOKS": ["config.openapi.without_slash"],
     "COMPONENT_SPLIT_REQUEST": True,
     "SCHEMA_PATH_PREFIX": "/api/v1",
     "SORT_OPERATIONS": True,
@@ -148,7 +162,7 @@ LANGUAGE_CODE = "en"
 USE_I18N = False
 
 # --- logs: JSON lines on standard error, with tenant, actor and request id
-LOGGING = logs.configure(level=env.text("LOG_LEVEL", "INFO"))
+LOGGING = logs.configure(level=env.choice("LOG_LEVEL", "INFO", of=logs.LEVELS))
 LOGGING_CONFIG = None
 SILENCED_SYSTEM_CHECKS: list[str] = [
     "admin.E408",  # AuthenticationMiddleware: the gate resolves the caller

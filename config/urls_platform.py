@@ -1,9 +1,23 @@
 """The platform's host: platform API, staff admin, and the tenants' API for their keys."""
 
-from django.urls import path
+from django.urls import include, path
+from django.views.generic import RedirectView
 
-from config import health
+from audit.api.urls import both
+from config import health, openapi
+from subscriptions.admin import site
+from subscriptions.api.urls import platform_urlpatterns
 
-urlpatterns = [path("healthz", health.healthz), path("readyz", health.readyz)]
+urlpatterns = [
+    path("healthz", health.healthz),
+    path("readyz", health.readyz),
+    *both("api/schema", openapi.SchemaView.as_view()),
+    *both("api/docs", openapi.DocsView.as_view()),
+    path("api/v1/", include("audit.api.urls")),
+    path("api/v1/", include("subscriptions.api.urls")),
+    path("api/v1/platform/", include(platform_urlpatterns)),
+    path("admin", RedirectView.as_view(pattern_name="admin:index")),
+    path("admin/", site.urls),
+]
 handler400 = handler403 = handler404 = "config.problems.client_error"
 handler500 = "config.problems.server_error"

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from django.utils import timezone
 
 from audit.changes import diff
+from audit.events import Operation
 from audit.models import AuditLog
 from subscriptions import platform_log
 from subscriptions.models import Plan, TenantSubscription
@@ -13,13 +16,20 @@ from tenants.errors import BadInput, Conflict, NotFound
 from tenants.models import Tenant
 
 MAX_REASON = 1000
+DEFAULT_PLAN = "free"
 
 
 def subscribe(tenant: Tenant, plan: Plan) -> TenantSubscription:
     """Give a new tenant its first plan. Runs in a platform scope."""
     subscription = TenantSubscription.objects.create(tenant=tenant, plan=plan)
-    _log(subscription, "subscription.created", {"plan": {"new": plan.slug}}, "")
+    _log(subscription, "subscription.created", {"plan": {"new": plan.slug}})
     return subscription
+
+
+def begin(tenant: Tenant) -> TenantSubscription | None:
+    """Give a new tenant the default plan, if that is sold. `provisioning` calls this in a platform scope."""
+    plan = Plan.objects.filter(slug=DEFAULT_PLAN, is_active=True).first()
+    return subscribe(tenant, plan) if plan else None
 
 
 def change_plan(
@@ -35,9 +45,8 @@ def change_plan(
         fault = f"Say why, in 1 to {MAX_REASON} characters."
         raise BadInput(fault, errors=[{"pointer": "/reason", "code": "required", "detail": fault}])
     with platform_scope(actor=actor, origin=origin):
-        subscription = TenantSubscription.objects.select_for_update(of=("self",)).select_related("plan").filter(
-            tenant=tenant
-        ).first()
+        # The plan is read after the lock: joined in this query, it would be that of before the wait, or none.
+        subscription = TenantSubscription.objects.select_for_update().filter(tenant=tenant).first()
         if subscription is None:
             raise NotFound("This tenant has no subscription.")
         _check(subscription, plan)
@@ -54,11 +63,12 @@ def _check(subscription: TenantSubscription, plan: Plan) -> None:
         raise Conflict(f"The plan {plan.slug} is no longer sold.")
 
 
-def _log(subscription: TenantSubscription, action: str, changes: dict[str, dict[str, str]], reason: str) -> None:
+def _log(subscription: TenantSubscription, action: str, changes: dict[str, dict[str, str]], reason: str = "") -> None:
     """Write the same entry into the platform log and into the tenant's own trail."""
     tenant = subscription.tenant
+    operation = Operation.UPDATE if reason else Operation.CREATE
     arguments = (action, "subscription", str(subscription.pk), changes)
-    platform_log.log_action(*arguments, tenant_id=tenant.pk, resource_label=tenant.name, description=reason, operation="update")
+    details: dict[str, Any] = {"resource_label": tenant.name, "description": reason, "operation": operation}
+    platform_log.log_action(*arguments, tenant_id=tenant.pk, **details)
     with enter_tenant(tenant):
-        AuditLog.log_action(None, *arguments, resource_label=tenant.name, description=reason, operation="update")
-
+        AuditLog.log_action(None, *arguments, **details)

@@ -53,6 +53,8 @@ class PlatformUserAgent(entry.UserAgent):
 class PlatformLog(entry.LogEntry):
     """One entry of the platform's trail: what staff and the system did, across tenants."""
 
+    agents = "platform_user_agent"
+
     # No constraint: the entry outlives the tenant it is about.
     tenant = models.ForeignKey(Tenant, models.DO_NOTHING, null=True, db_constraint=False, related_name="+")
     user = models.ForeignKey(
@@ -65,3 +67,10 @@ class PlatformLog(entry.LogEntry):
     class Meta(entry.LogEntry.Meta):
         db_table = "platform_log"
         verbose_name = "platform log"
+
+    def about(self) -> Tenant | None:
+        """Return the tenant that the entry is about, if any; one that was dropped has its id alone.
+
+        Load entries with `select_related("tenant")`.
+        """
+        return None if self.tenant_id is None else self.tenant or Tenant(id=self.tenant_id)

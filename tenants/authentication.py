@@ -40,7 +40,7 @@ class GateBackend(BaseBackend):
 
 
 @receiver(signals.user_logged_in)
-def note_sign_in(sender: object, request: HttpRequest, user: User, **_kwargs: object) -> None:
+def note_sign_in(request: HttpRequest, user: User, **_kwargs: object) -> None:
     """Bind the session to this side of the walls, and note the sign-in."""
     request.session[REALM_SESSION_KEY] = realm_of(request.caller.tenant)  # type: ignore[attr-defined]
     gate.signed_in(user)

@@ -59,10 +59,14 @@ def caller_of(request: HttpRequest, origin: Origin) -> Caller:
     """Return the caller of a request; an unproven one is anonymous. Raises UnknownHost and Refused."""
     name = request.get_host().partition(":")[0].lower()
     tenant = None if name in settings.PLATFORM_HOSTS else gate.host(name)
-    secret = _bearer(request)
-    if secret:
-        return _by_key(secret, tenant, origin)
-    if tenant is None and name not in settings.PLATFORM_HOSTS:
+    unknown = tenant is None and name not in settings.PLATFORM_HOSTS
+    if secret := _bearer(request):
+        caller = _by_key(secret, tenant, origin)
+        # A tenant's key says itself where it belongs; a staff member's works on the platform's host alone.
+        if unknown and caller.tenant is None:
+            raise UnknownHost
+        return caller
+    if unknown:
         raise UnknownHost
     caller = _by_session(request, tenant, origin)
     if tenant and tenant.suspended:
@@ -108,7 +112,11 @@ def _by_session(request: HttpRequest, tenant: gate.TenantRef | None, origin: Ori
     if not user_id or session.get(REALM_SESSION_KEY) != realm_of(tenant):
         return anonymous
     user = gate.person(user_id=user_id, tenant_id=tenant.id if tenant else None)
-    if user is None or not may_enter(user, tenant) or session.get(BACKEND_SESSION_KEY) not in settings.AUTHENTICATION_BACKENDS:
+    if (
+        user is None
+        or not may_enter(user, tenant)
+        or session.get(BACKEND_SESSION_KEY) not in settings.AUTHENTICATION_BACKENDS
+    ):
         return anonymous
     if not constant_time_compare(session.get(HASH_SESSION_KEY, ""), user.get_session_auth_hash()):
         return anonymous
@@ -146,6 +154,7 @@ def client_ip(request: HttpRequest) -> str | None:
     chain = [hop.strip() for hop in hops] + [request.META.get("REMOTE_ADDR", "")]
     text = chain[-min(len(chain), settings.TRUSTED_PROXIES + 1)]
     try:
-        return str(ip_address(text))
+        # A zone (`%eth0`) means something on one machine only, and no inet column takes it.
+        return str(ip_address(text.partition("%")[0]))
     except ValueError:
         return None

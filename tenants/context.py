@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
-from contextvars import ContextVar
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Protocol
@@ -19,7 +18,7 @@ from uuid import UUID
 from django.db import connections
 
 from tenants.backend.base import DatabaseWrapper
-from tenants.backend.unit import SHARED_SCHEMA, Binding, platform_role, tenant_role
+from tenants.backend.unit import SHARED_SCHEMA, Binding, current, platform_role, tenant_role
 from tenants.errors import NoScope, ScopeConflict
 
 
@@ -78,11 +77,13 @@ class Scope:
     actor: Actor
     origin: Origin = field(default_factory=Origin)
     parent: Scope | None = None
+    # Another login of the same database: the owner's, while `provisioning` works.
+    database: str = "default"
 
     @property
     def alias(self) -> str:
         """The database alias that holds this scope's data."""
-        return self.tenant.shard if self.tenant else "default"
+        return self.tenant.shard if self.tenant else self.database
 
     def binding(self) -> Binding:
         """Return what the first message of the unit of work says."""
@@ -95,19 +96,17 @@ class Scope:
         return Binding(role=tenant_role(self.tenant.id), path=path, context=context)
 
 
-_current: ContextVar[Scope | None] = ContextVar("scope", default=None)
-
-
 def current_scope() -> Scope:
     """Return the open scope, or raise NoScope."""
-    if scope := _current.get():
+    if (scope := scope_or_none()) is not None:
         return scope
     raise NoScope
 
 
 def scope_or_none() -> Scope | None:
     """Return the open scope, if any."""
-    return _current.get()
+    scope: Scope | None = current.get()
+    return scope
 
 
 @contextmanager
@@ -117,14 +116,14 @@ def tenant_scope(tenant: TenantLike, *, actor: Actor, origin: Origin | None = No
     Inside a scope of the same tenant it is a savepoint under another actor. Inside a platform scope it is
     refused: `enter_tenant` is the way. Raises ScopeConflict.
     """
-    with _open(Scope(Realm.TENANT, tenant, actor, origin or Origin(), _current.get())) as scope:
+    with _open(Scope(Realm.TENANT, tenant, actor, origin or Origin(), scope_or_none())) as scope:
         yield scope
 
 
 @contextmanager
 def platform_scope(*, actor: Actor, origin: Origin | None = None) -> Iterator[Scope]:
     """Open a unit of work of the platform: shared tables and the platform log, no tenant's trail."""
-    with _open(Scope(Realm.PLATFORM, None, actor, origin or Origin(), _current.get())) as scope:
+    with _open(Scope(Realm.PLATFORM, None, actor, origin or Origin(), scope_or_none())) as scope:
         yield scope
 
 
@@ -141,7 +140,7 @@ def enter_tenant(tenant: TenantLike) -> Iterator[Scope]:
 @contextmanager
 def gate_scope() -> Iterator[Scope]:
     """Open the gate: the login role, which may call the gate's functions and nothing else."""
-    with _open(Scope(Realm.GATE, None, ANONYMOUS, Origin(), _current.get())) as scope:
+    with _open(Scope(Realm.GATE, None, ANONYMOUS, Origin(), scope_or_none())) as scope:
         yield scope
 
 
@@ -163,12 +162,14 @@ def _open(scope: Scope) -> Iterator[Scope]:
     connection = connections[scope.alias]
     if not isinstance(connection, DatabaseWrapper):
         raise NoScope(f"The database {scope.alias!r} does not use the backend `tenants.backend`; set its ENGINE.")
-    with connection.unit(scope, scope.binding(), parent=scope.parent):
-        token = _current.set(scope)
+    parent = scope.parent if scope.parent and scope.parent.alias == scope.alias else None
+    with connection.unit(scope, scope.binding(), parent=parent):
+        current.set(scope)
         try:
             yield scope
         finally:
-            _current.reset(token)
+            # Not by a token: asgiref may run the end of the block in another copy of the context.
+            current.set(scope.parent)
 
 
 def roll_back() -> None:

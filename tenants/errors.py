@@ -26,7 +26,7 @@ class DomainError(Exception):
     headers: dict[str, str] = {}
 
     def __init__(self, detail: str = "", *, errors: list[Fault] | None = None) -> None:
-        self.detail = detail or (self.__doc__ or "").strip().split("\n\n")[0].replace("\n    ", " ")
+        self.detail = detail or " ".join((self.__doc__ or "").split())
         self.errors = errors or []
         super().__init__(self.detail)
 
@@ -37,11 +37,17 @@ class DomainError(Exception):
 
 
 class NoScope(DomainError):
-    """No tenant and no platform scope is open here, so the query was not sent. Open one first: `with tenant_scope(tenant, actor=...)`."""
+    """No tenant and no platform scope is open here, so the query was not sent.
+
+    Open one first: `with tenant_scope(tenant, actor=...)`.
+    """
 
 
 class ScopeConflict(DomainError):
-    """This scope may not be opened inside the one that is open. A tenant's unit of work enters nothing; a platform's may enter one tenant."""
+    """This scope may not be opened inside the one that is open.
+
+    A tenant's unit of work enters nothing; a platform's may enter one tenant.
+    """
 
 
 class Refused(DomainError):
@@ -58,7 +64,10 @@ class NotSignedIn(Refused):
 
 
 class BadKey(NotSignedIn):
-    """This key is not known, was revoked or has expired. Issue a new one and send it as `Authorization: Bearer <key>`."""
+    """This key is not known, was revoked or has expired.
+
+    Issue a new one and send it as `Authorization: Bearer <key>`.
+    """
 
 
 class BadSignIn(NotSignedIn):

@@ -12,7 +12,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from django.db import connection
+from django.db import ProgrammingError, connection
 
 from tenants.context import gate_scope
 from tenants.models import User
@@ -115,11 +115,14 @@ def clear_sessions() -> None:
 
 def ready() -> bool:
     """Tell whether the database answers and has been migrated."""
-    row = _call("SELECT gate.ready()")
+    try:
+        row = _call("SELECT gate.ready()")
+    except ProgrammingError:  # a database without the gate
+        return False
     return bool(row and row[0])
 
 
-def _call(query: str, *arguments: object) -> tuple[Any, ...] | None:
+def _call(query: str, *arguments: Any) -> tuple[Any, ...] | None:
     with gate_scope(), connection.cursor() as cursor:
         cursor.execute(query, arguments)
         row: tuple[Any, ...] | None = cursor.fetchone()

@@ -31,13 +31,14 @@ class Gate:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        """Identify the caller, or answer the refusal."""
         if request.path_info in {"/healthz", "/readyz"}:
             return self.get_response(request)
         try:
             caller = caller_of(request, _origin(request))
         except (DomainError, DatabaseError) as error:
             return _render(request, error)
-        request.caller, request.user = caller, caller.user  # type: ignore[attr-defined, assignment]
+        request.caller, request.user = caller, caller.user  # type: ignore[attr-defined]
         if caller.tenant and request.get_host().partition(":")[0].lower() not in settings.PLATFORM_HOSTS:
             request.urlconf = settings.TENANT_URLCONF
         response = self.get_response(request)
@@ -52,6 +53,7 @@ class UnitOfWork:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        """Answer within the caller's scope."""
         caller: Caller | None = getattr(request, "caller", None)
         # An anonymous caller gets no scope: whatever such a view does, it sends no query.
         if caller is None or not caller.known or _is_outside_unit(request):

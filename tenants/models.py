@@ -11,6 +11,7 @@ from django.db import models
 from django.db.models.functions import Now
 from django_tenants.models import DomainMixin, TenantMixin
 
+from tenants.pinned import PinnedQuerySet
 from tenants.roles import Role, StaffRole
 
 
@@ -75,7 +76,7 @@ class Domain(DomainMixin):  # type: ignore[misc]
         models.Model.save(self, *args, **kwargs)
 
 
-class UserQuerySet(models.QuerySet["User"]):
+class UserQuerySet(PinnedQuerySet["User"]):
     """People; deleted one by one as `people.delete_user` does."""
 
     def delete(self) -> tuple[int, dict[str, int]]:
@@ -111,7 +112,7 @@ class User(AbstractBaseUser):
     created_at = models.DateTimeField(db_default=Now(), editable=False)
 
     password = None  # type: ignore[assignment]
-    last_login = None  # type: ignore[assignment]
+    last_login = None
 
     USERNAME_FIELD = "email"
     REQUIRED_FIELDS: ClassVar[list[str]] = []
@@ -145,7 +146,7 @@ class User(AbstractBaseUser):
 
         return salted_hmac("daybook.session", self.password_hash, algorithm="sha256").hexdigest()
 
-    def get_session_auth_fallback_hash(self) -> list[str]:  # type: ignore[override]
+    def get_session_auth_fallback_hash(self) -> list[str]:
         """Return nothing: sessions are bound to the current password alone."""
         return []
 
@@ -189,6 +190,8 @@ class Membership(models.Model):
     created_at = models.DateTimeField(db_default=Now(), editable=False)
     ended_at = models.DateTimeField(null=True, blank=True)
 
+    objects = PinnedQuerySet.as_manager()
+
     class Meta:
         constraints = [
             models.UniqueConstraint(
@@ -215,11 +218,11 @@ class ApiKey(models.Model):
     last_used_at = models.DateTimeField(null=True, blank=True)
     revoked_at = models.DateTimeField(null=True, blank=True)
 
+    objects = PinnedQuerySet.as_manager()
+
     class Meta:
         constraints = [
-            models.CheckConstraint(
-                condition=models.Q(tenant=None) ^ models.Q(user=None), name="key_of_tenant_or_staff"
-            )
+            models.CheckConstraint(condition=models.Q(tenant=None) ^ models.Q(user=None), name="key_of_tenant_or_staff")
         ]
 
     def __str__(self) -> str:

@@ -22,7 +22,9 @@ class HasRight(BasePermission):
         if not caller.known:
             raise NotSignedIn
         if getattr(view, "platform", False) != (caller.tenant is None):
-            raise NotFound if caller.tenant else NotAllowed("Staff read a tenant's trail through the platform API alone.")
+            raise (
+                NotFound if caller.tenant else NotAllowed("Staff read a tenant's trail through the platform API alone.")
+            )
         if not caller.rights & rights.get(request.method or "", frozenset()):
             raise NotAllowed
         return True

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Any, Protocol
+from uuid import UUID
 
 
 class Recorder(Protocol):
@@ -16,6 +17,7 @@ class Recorder(Protocol):
         outcome: str = "success",
         changes: dict[str, Any] | None = None,
         description: str = "",
+        tenant_id: UUID | None = None,
     ) -> None: ...
 
 
@@ -39,6 +41,17 @@ def record(
     outcome: str = "success",
     changes: dict[str, Any] | None = None,
     description: str = "",
+    tenant_id: UUID | None = None,
 ) -> None:
-    """Record an action on a resource (type, id, label) in the open scope's trail and transaction."""
-    _recorder(action=action, resource=resource, outcome=outcome, changes=changes, description=description)
+    """Record an action on a resource (type, id, label) in the open scope's trail and transaction.
+
+    `tenant_id` says which tenant an entry of the platform log is about; a tenant's own trail needs no telling.
+    """
+    _recorder(
+        action=action,
+        resource=resource,
+        outcome=outcome,
+        changes=changes,
+        description=description,
+        tenant_id=tenant_id,
+    )

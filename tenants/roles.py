@@ -42,6 +42,7 @@ class Right(StrEnum):
     READ_TENANTS = "read tenants and plans"
     CHANGE_SUBSCRIPTION = "change a subscription"
     READ_PLATFORM_LOG = "read the platform log"
+    ADMINISTER_PEOPLE = "list and delete people"
 
 
 _EVERYTHING = frozenset({Right.READ_TRAIL, Right.WRITE_EVENTS, Right.READ_USAGE})
@@ -57,12 +58,11 @@ RIGHTS_OF_SCOPE: dict[str, frozenset[Right]] = {
     KeyScope.WRITE: frozenset({Right.WRITE_EVENTS}),
     KeyScope.ADMIN: _EVERYTHING,
 }
+_STAFF = frozenset({Right.READ_USAGE, Right.READ_TENANTS, Right.READ_PLATFORM_LOG})
+_BILLING = _STAFF | {Right.CHANGE_SUBSCRIPTION}
+
 RIGHTS_OF_STAFF: dict[str, frozenset[Right]] = {
-    StaffRole.SUPPORT: frozenset({Right.READ_USAGE, Right.READ_PLATFORM_LOG}),
-    StaffRole.BILLING: frozenset(
-        {Right.READ_USAGE, Right.READ_TENANTS, Right.CHANGE_SUBSCRIPTION, Right.READ_PLATFORM_LOG}
-    ),
-    StaffRole.ADMIN: frozenset(
-        {Right.READ_USAGE, Right.READ_TENANTS, Right.CHANGE_SUBSCRIPTION, Right.READ_PLATFORM_LOG}
-    ),
+    StaffRole.SUPPORT: _STAFF,
+    StaffRole.BILLING: _BILLING,
+    StaffRole.ADMIN: _BILLING | {Right.ADMINISTER_PEOPLE},
 }

@@ -67,9 +67,15 @@ def _make_template() -> None:
     call_command("migrate_schemas", "--shared", verbosity=0)
     os.environ["DAYBOOK_TEST_KEYS"] = json.dumps(build())
     connections.close_all()
-    for alias in connections:
-        with suppress(AttributeError, KeyError):
-            connections[alias].close_pool()
+    close_pool()
+
+
+def close_pool() -> None:
+    """Close the pool of the application's login, which may belong to another database."""
+    from django.db import connections
+
+    with suppress(KeyError):
+        connections["default"].close_pool()  # type: ignore[attr-defined]
 
 
 @pytest.fixture(scope="session")
@@ -86,11 +92,15 @@ def world(superuser: psycopg.Connection[Any]) -> Iterator[World]:
 
     name = f"test_{uuid.uuid4().hex[:16]}"
     superuser.execute(f"CREATE DATABASE {name} TEMPLATE {TEMPLATE}")
+    # A clone has not the template's rights on the database itself.
+    superuser.execute(
+        f"REVOKE ALL ON DATABASE {name} FROM PUBLIC; GRANT CONNECT ON DATABASE {name} TO daybook_app; "
+        f"GRANT CONNECT, CREATE ON DATABASE {name} TO daybook_owner"
+    )
     for alias in connections:
         connections[alias].close()
         connections.settings[alias]["NAME"] = connections[alias].settings_dict["NAME"] = name
     yield World(name, os.environ["DAYBOOK_TEST_SUPERUSER"], json.loads(os.environ["DAYBOOK_TEST_KEYS"]))
     connections.close_all()
-    with suppress(KeyError):
-        connections["default"].close_pool()
+    close_pool()
     superuser.execute(f"DROP DATABASE {name} WITH (FORCE)")

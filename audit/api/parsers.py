@@ -1,1 +1,165 @@
-"""JSON as strictly as the trail needs it."""
+"""JSON as strictly as the trail needs it: whatever would be read differently from how it was sent is refused."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Iterator, Mapping
+from decimal import Decimal
+from email.message import Message
+from typing import IO, Any
+
+from rest_framework.exceptions import UnsupportedMediaType
+from rest_framework.parsers import BaseParser
+
+from audit.changes import MAX_SAFE_INTEGER
+from audit.events import MAX_DEPTH
+from audit.wire import escaped
+from tenants.errors import BadInput, Fault, TooLarge
+
+MAX_BODY_BYTES = 5 * 1024 * 1024
+_MAX_FAULTS = 100
+# A batch's events stand two levels down; each may be as deep as a single one.
+_BATCH_LEVELS = 2
+_LONGEST_INTEGER = len(f"-{MAX_SAFE_INTEGER}")
+_SURROGATE = re.compile("[\ud800-\udfff]")
+# The keys down to a node, as a chain: made into a pointer only where there is a fault.
+_Path = tuple[Any, ...]
+
+
+class _Unreadable:
+    """Stands in a parsed document for what may not stand there, until its place is known."""
+
+    def __init__(self, code: str, detail: str) -> None:
+        self.code, self.detail = code, detail
+
+
+class StrictJSONParser(BaseParser):
+    """Parses `application/json` in UTF-8, up to 5 MB.
+
+    Raises BadInput, which names the place, for: what is no JSON, no UTF-8, duplicate keys, NaN and infinities,
+    integers beyond 2^53, decimals that a float cannot hold, U+0000, lone surrogates, more than 32 levels (of an event).
+    Raises TooLarge.
+    """
+
+    media_type = "application/json"
+
+    def parse(
+        self, stream: IO[Any], media_type: str | None = None, parser_context: Mapping[str, Any] | None = None
+    ) -> Any:
+        """Return the document of a request's body."""
+        _check_charset(media_type or "")
+        raw = stream.read(MAX_BODY_BYTES + 1)
+        if len(raw) > MAX_BODY_BYTES:
+            raise TooLarge(
+                f"The body is larger than {MAX_BODY_BYTES // 1024 // 1024} MB. Send fewer events at a time.",
+                errors=[{"pointer": "", "code": "too_large", "detail": f"At most {MAX_BODY_BYTES} bytes are allowed."}],
+            )
+        return parse(raw)
+
+
+def _check_charset(media_type: str) -> None:
+    header = Message()
+    header["content-type"] = media_type
+    charset = header.get_content_charset("utf-8")
+    if charset not in {"utf-8", "utf8", "us-ascii"}:
+        raise UnsupportedMediaType(media_type, f"JSON is sent in UTF-8, not in {charset}.")
+
+
+def parse(raw: bytes) -> Any:
+    """Return the JSON value that bytes say. Raises BadInput."""
+    try:
+        document = json.loads(
+            raw.decode(), object_pairs_hook=_object, parse_int=_integer, parse_float=_decimal, parse_constant=_constant
+        )
+    except UnicodeDecodeError as error:
+        raise _malformed("not_utf8", f"The body is not UTF-8: byte {error.start + 1} cannot be read.") from error
+    except json.JSONDecodeError as error:
+        where = f"line {error.lineno}, column {error.colno}"
+        raise _malformed("not_json", f"The body is not JSON: {error.msg} at {where}.") from error
+    except RecursionError as error:
+        raise _malformed("too_deep", f"The body is nested deeper than {MAX_DEPTH} levels.") from error
+    faults = [fault for fault, _ in zip(_faults(document), range(_MAX_FAULTS), strict=False)]
+    if faults:
+        raise BadInput(f"The body breaks a rule: {faults[0]['detail']}", errors=faults)
+    return document
+
+
+def _malformed(code: str, detail: str) -> BadInput:
+    return BadInput(detail, errors=[{"pointer": "", "code": code, "detail": detail}])
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        seen: set[str] = set()
+        for key, _ in pairs:
+            if key in seen:
+                found[key] = _Unreadable("duplicate_key", "This key stands twice in one object.")
+            seen.add(key)
+    return found
+
+
+def _integer(text: str) -> Any:
+    # The length first: a number of a million digits is not computed.
+    if len(text) > _LONGEST_INTEGER or abs(int(text)) > MAX_SAFE_INTEGER:
+        return _Unreadable("unsafe_number", "An integer beyond 2^53 travels as a text.")
+    return int(text)
+
+
+def _decimal(text: str) -> Any:
+    value = float(text)
+    if not math.isfinite(value) or abs(value) > MAX_SAFE_INTEGER:
+        return _Unreadable("unsafe_number", "A number beyond 2^53 travels as a text.")
+    try:
+        exact = Decimal(text) == Decimal(repr(value))
+    except ArithmeticError:
+        exact = False
+    return value if exact else _Unreadable("unsafe_number", "A decimal that a float cannot hold travels as a text.")
+
+
+def _constant(text: str) -> Any:
+    return _Unreadable("not_json", f"{text} is no JSON number.")
+
+
+def _faults(document: Any) -> Iterator[Fault]:
+    """Yield what may not stand in a document, with its place. Walks with a stack of its own."""
+    levels = MAX_DEPTH + (_BATCH_LEVELS if isinstance(document, dict) and "events" in document else 0)
+    stack: list[tuple[_Path, Any, int]] = [((), document, 1)]
+    while stack:
+        path, node, depth = stack.pop()
+        if isinstance(node, str | _Unreadable):
+            if fault := _fault(node):
+                yield {"pointer": _pointer(path), **fault}
+        elif isinstance(node, dict | list):
+            if depth > levels:
+                yield {"pointer": _pointer(path), "code": "too_deep", "detail": f"Deeper than {MAX_DEPTH} levels."}
+                continue
+            items = node.items() if isinstance(node, dict) else enumerate(node)
+            stack += [((path, key), item, depth + 1) for key, item in reversed([*items])]
+            yield from _bad_keys(path, node)
+
+
+def _bad_keys(path: _Path, node: Any) -> Iterator[Fault]:
+    for key in node if isinstance(node, dict) else ():
+        if fault := _fault(key):
+            yield {"pointer": _pointer(path), **fault, "detail": f"In a key: {fault['detail']}"}
+
+
+def _pointer(path: _Path) -> str:
+    parts: list[str] = []
+    while path:
+        path, key = path
+        parts.append("/" + escaped(key))
+    return "".join(reversed(parts))
+
+
+def _fault(node: str | _Unreadable) -> Fault | None:
+    if isinstance(node, _Unreadable):
+        return {"code": node.code, "detail": node.detail}
+    if "\x00" in node:
+        return {"code": "unstorable", "detail": "U+0000 cannot be stored."}
+    if not node.isascii() and _SURROGATE.search(node):
+        return {"code": "unstorable", "detail": "A lone surrogate cannot be stored."}
+    return None

@@ -14,4 +14,5 @@ class Migration(migrations.Migration):
     operations = [
         migrations.RunSQL(load(FOLDER, "trail.sql", **NAMES), migrations.RunSQL.noop),
         migrations.RunSQL(load(FOLDER, "usage.sql"), migrations.RunSQL.noop),
+        migrations.RunSQL(load(FOLDER, "answer.sql"), migrations.RunSQL.noop),
     ]

@@ -1,5 +1,5 @@
 -- One trail: {table}, its default partition, its dictionary of user agents. Settled by bench/size.py:
--- an id that is a UUID is kept as one (16 bytes, not 37) and indexes hold 8-byte hashes instead of text;
+-- an id that is a UUID is kept as one (16 bytes, not 37) and indexes hold hashes of ids instead of text;
 -- created_at, actor_id and resource_id are virtual: computed when read, and writable by nobody.
 -- What a person may ask to have erased stands in columns of its own, with a random salt: label, ip, agent, personal.
 
@@ -52,8 +52,14 @@ CREATE TABLE {table} (
 ) PARTITION BY RANGE (id);
 
 CREATE INDEX {table}_actor ON {table} (hashtextextended(coalesce(actor_uuid::text, actor_key), 0), id);
-CREATE INDEX {table}_resource ON {table} (hashtextextended(resource_type || ':' || coalesce(resource_uuid::text, resource_key), 0), id);
-CREATE INDEX {table}_action ON {table} (hashtextextended(action, 0), id);
+-- Two short hashes are as narrow as a long one, and also find a type alone, and (by skip scan) an id alone.
+CREATE INDEX {table}_resource ON {table} (hashtext(resource_type), hashtext(coalesce(resource_uuid::text, resource_key)), id);
+-- An action is hardly longer than its hash, and as text it is found by prefix as well.
+CREATE INDEX {table}_action ON {table} (action, id);
+-- A few bytes per 32 pages: who polls finds what the latest transactions wrote.
+CREATE INDEX {table}_transaction ON {table} USING brin (transaction_id) WITH (pages_per_range = 32, autosummarize = on);
+-- Two bytes per entry, since most succeed: who looks for what failed does not read the whole trail.
+CREATE INDEX {table}_outcome ON {table} (outcome, id) WHERE outcome <> 'success';
 CREATE TABLE {table}_default PARTITION OF {table} DEFAULT;
 
 CALL guard.protect('{table}', true);

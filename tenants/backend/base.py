@@ -8,31 +8,31 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from django.core.exceptions import ImproperlyConfigured
 from django.db import transaction
 from django.utils.functional import cached_property
 from django_tenants.postgresql_backend import base
 from psycopg.pq import TransactionStatus
 
-from tenants.backend.unit import SHARED_SCHEMA, Binding
+from tenants.backend.unit import SHARED_SCHEMA, Binding, current
 from tenants.errors import NoScope, ScopeConflict
-
-if TYPE_CHECKING:
-    from tenants.context import Scope
 
 
 class DatabaseWrapper(base.DatabaseWrapper):  # type: ignore[misc]
     """A connection of the application's login, which owns nothing and may do nothing by itself."""
 
-    _scope: Scope | None = None
+    _scope: object | None = None
     _binding: Binding | None = None
 
     def get_connection_params(self) -> dict[str, Any]:
-        """Connect with UnitConnection; settings that a unit of work must not change are start-up options."""
+        """Return what a connection is made with. Raises ImproperlyConfigured where it would not be a UnitConnection."""
         params: dict[str, Any] = super().get_connection_params()
         if "pool" not in self.settings_dict["OPTIONS"]:
-            raise NoScope("OPTIONS['pool'] is not set: units of work need UnitConnection, which the pool makes.")
+            raise ImproperlyConfigured("OPTIONS['pool'] is not set: units of work need UnitConnection, which it makes.")
+        if self.settings_dict["CONN_HEALTH_CHECKS"]:
+            raise ImproperlyConfigured("CONN_HEALTH_CHECKS is not supported: it sends queries outside units of work.")
         return params
 
     @cached_property
@@ -41,7 +41,11 @@ class DatabaseWrapper(base.DatabaseWrapper):  # type: ignore[misc]
         self.ensure_connection()
         return int(self.connection.info.server_version)
 
-    def set_tenant(self, tenant: Any, include_public: bool = True) -> None:  # noqa: FBT001, FBT002
+    def is_usable(self) -> bool:
+        """Tell whether the server still answers: Django's own way sends a query outside a unit of work."""
+        return self.connection is not None and self.connection.answers()
+
+    def set_tenant(self, tenant: Any, include_public: bool = True) -> None:
         """Refuse django-tenants' way to choose a tenant: it binds no role and outlives the transaction."""
         if getattr(self, "schema_name", None) is not None:
             raise NoScope("Choose a tenant with tenant_scope(tenant, actor=...): it binds role, path and transaction.")
@@ -56,25 +60,26 @@ class DatabaseWrapper(base.DatabaseWrapper):  # type: ignore[misc]
         """Leave the path alone: the first message of the transaction has set it."""
 
     def _cursor(self, name: str | None = None) -> Any:
-        from tenants.context import scope_or_none  # noqa: PLC0415 - context opens units on this class
-
         if self._scope is None or not self.in_atomic_block:
             raise NoScope
-        if scope_or_none() is not self._scope:
+        if current.get() is not self._scope:
             raise ScopeConflict("This connection works for another scope now; a task must not share its transaction.")
         return super()._cursor(name)
 
     @contextmanager
-    def unit(self, scope: Scope, binding: Binding, *, parent: Scope | None) -> Iterator[None]:
-        """Run the block in a transaction bound to `binding`; in `parent`'s one (a savepoint) if there is one."""
-        if self._scope is not (parent if parent and parent.alias == self.alias else None):
-            raise ScopeConflict("The open scope belongs to another thread's or task's connection; open one of your own.")
+    def unit(self, scope: object, binding: Binding, *, parent: object | None) -> Iterator[None]:
+        """Run the block in a transaction bound to `binding`; in `parent`'s one (a savepoint) if there is one.
+
+        `scope` is what `current` must hold for as long as queries are sent.
+        """
+        if self._scope is not parent:
+            raise ScopeConflict("The open scope belongs to another thread's or task's connection: open it elsewhere.")
         opened = self._inner_unit(scope, binding) if self._scope else self._outer_unit(scope, binding)
         with opened:
             yield
 
     @contextmanager
-    def _outer_unit(self, scope: Scope, binding: Binding) -> Iterator[None]:
+    def _outer_unit(self, scope: object, binding: Binding) -> Iterator[None]:
         self.ensure_connection()
         if self.connection.pgconn.transaction_status != TransactionStatus.IDLE:
             raise ScopeConflict("This transaction was begun for another scope: one transaction, one tenant.")
@@ -84,14 +89,29 @@ class DatabaseWrapper(base.DatabaseWrapper):  # type: ignore[misc]
             with transaction.atomic(using=self.alias):
                 yield
         finally:
-            self._scope = self._binding = None
-            if self.connection is not None:
-                self.connection.first_message = None
+            self._unbind()
+
+    def _unbind(self) -> None:
+        self._scope = self._binding = None
+        if self.connection is not None:
+            self.connection.first_message = None
+
+    def run_and_clear_commit_hooks(self) -> None:
+        """Run what waits for the commit outside the unit of work: it may open a unit of its own."""
+        self._unbind()
+        super().run_and_clear_commit_hooks()
+
+    def _close(self) -> None:
+        # The connection goes back to the pool, whoever closed it in the middle of a unit.
+        self.connection.first_message = None
+        super()._close()
 
     @contextmanager
-    def _inner_unit(self, scope: Scope, binding: Binding) -> Iterator[None]:
+    def _inner_unit(self, scope: object, binding: Binding) -> Iterator[None]:
         outer_scope, outer_binding = self._scope, self._binding
         assert outer_binding is not None  # noqa: S101 - set together with the scope
+        # Without a savepoint nothing would restore the outer binding.
+        self.validate_no_broken_transaction()
         with transaction.atomic(using=self.alias):
             self._control(binding.settings())
             self._scope, self._binding = scope, binding

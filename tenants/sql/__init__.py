@@ -11,7 +11,7 @@ def load(folder: str, name: str, **names: str) -> str:
     """Return a `.sql` file with its `{names}` filled in: the application's roles, and those given."""
     prefix = settings.DATABASE_ROLE_PREFIX
     roles = {role: f"{prefix}_{role}" for role in ("platform", "guard", "tenant")}
-    roles |= {"app": settings.DATABASES["default"]["USER"], "owner": settings.DATABASE_OWNER_ROLE, **names}
+    roles |= {"app": str(settings.DATABASES["default"]["USER"]), "owner": settings.DATABASE_OWNER_ROLE, **names}
     text = (Path(folder) / name).read_text(encoding="utf-8")
     for word, value in roles.items():
         text = text.replace("{" + word + "}", value)

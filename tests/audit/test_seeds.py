@@ -15,7 +15,10 @@ def test_log_action_writes_who_did_what_to_which_resource(world: World) -> None:
     alice, provider = world.person("alice"), uuid4()
     with world.scope("acme", "alice"):
         entry = AuditLog.log_action(
-            user=alice, action="deleted", resource_type="webhook_provider", resource_id=provider,
+            user=alice,
+            action="deleted",
+            resource_type="webhook_provider",
+            resource_id=provider,
             changes={"provider_name": "stripe", "is_active": True},
         )
         stored = AuditLog.objects.get(pk=entry.pk)

@@ -1,0 +1,61 @@
+"""From a walk's page to the answer of a list: representation, links and signed cursors."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from django.utils.encoding import escape_uri_path
+from rest_framework.request import Request
+
+from audit import query
+from audit.api.filters import END, Asked, bad_cursor
+from audit.api.representation import represent
+from audit.entry import EntryQuerySet
+from tenants.context import TenantLike
+
+
+def answer(
+    request: Request,
+    asked: Asked,
+    entries: EntryQuerySet,
+    tenant: TenantLike | None,
+    *binding: object,
+    tenant_of: Callable[[Any], TenantLike | None] | None = None,
+) -> dict[str, Any]:
+    """Return the page of `entries` that a request asks for.
+
+    They are of one `tenant` or, in the platform log, each of that which `tenant_of` says.
+    The cursors hold for this tenant, filter and order, and for what else `binding` says of the list.
+    Raises BadInput for a cursor of another list.
+    """
+    bound = (tenant.id if tenant else None, asked.filter, asked.order, *binding)
+    found = query.matching(entries.select_related("agent"), asked.filter)
+    page = query.page(found, asked.order, _place(asked, found, bound), asked.limit)
+
+    def link(place: query.Place | None) -> str | None:
+        if place is None:
+            return None
+        parameters = request.query_params.copy()
+        parameters["cursor"] = query.write_cursor(place, *bound)
+        return request.build_absolute_uri(f"{escape_uri_path(request.path)}?{parameters.urlencode()}")
+
+    return {
+        "results": [represent(entry, tenant_of(entry) if tenant_of else tenant) for entry in page.entries],
+        "next": link(page.following),
+        "previous": link(page.preceding),
+        "next_cursor": query.write_cursor(page.resume, *bound),
+        "oldest_kept": None,
+        "cold": False,
+    }
+
+
+def _place(asked: Asked, entries: EntryQuerySet, bound: tuple[object, ...]) -> query.Place | None:
+    if asked.cursor is None:
+        return None
+    if asked.cursor == END:
+        return query.end(entries)
+    try:
+        return query.read_cursor(asked.cursor, *bound)
+    except query.BadCursor as error:
+        raise bad_cursor("This cursor was not made here for this filter and order. Begin without one.") from error

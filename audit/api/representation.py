@@ -1,0 +1,163 @@
+"""An entry as it is read, and the other answers of the API. The models are what the OpenAPI document shows."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Annotated, Any, Literal
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, RootModel
+
+from audit.entry import LogEntry
+from audit.events import Operation, Outcome, Source
+from audit.wire import EventInput
+from tenants.context import TenantLike
+
+
+class _Answer(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
+class PartyAnswer(_Answer):
+    """An actor, a resource or a target. An erased or missing label is empty."""
+
+    type: str
+    id: str
+    label: str
+
+
+class TenantAnswer(_Answer):
+    """Whose entry it is."""
+
+    id: str
+    slug: str
+
+
+class ContextAnswer(_Answer):
+    """Where the action came from; `transaction_id` groups what was written together."""
+
+    ip: str | None
+    user_agent: str | None
+    request_id: str | None
+    source: Source
+    transaction_id: str
+
+
+class AuditLogAnswer(_Answer):
+    """One entry of the trail. `position` is null until the entry is sequenced."""
+
+    id: str
+    position: int | None
+    tenant: TenantAnswer | None
+    created_at: AwareDatetime
+    occurred_at: AwareDatetime | None
+    action: str
+    operation: Operation
+    outcome: Outcome
+    actor: PartyAnswer
+    impersonator: PartyAnswer | None
+    resource: PartyAnswer
+    targets: list[PartyAnswer]
+    changes: dict[str, Any] | None
+    description: str
+    context: ContextAnswer
+    metadata: dict[str, Any]
+    version: int
+
+
+class AuditLogPage(_Answer):
+    """A page. `next` and `previous` are null where there is nothing more; `next_cursor` is always a place to resume."""
+
+    results: list[AuditLogAnswer]
+    next: str | None
+    previous: str | None
+    next_cursor: str
+    oldest_kept: Annotated[AwareDatetime | None, Field(description="Null: nothing was ever purged.")]
+    cold: Annotated[bool, Field(description="Whether a part of the page came from the archive.")]
+
+
+class FaultAnswer(BaseModel):
+    """One thing that is wrong: where (a JSON pointer into the body, or a query parameter), which rule, in words."""
+
+    pointer: str = ""
+    parameter: str = ""
+    code: str
+    detail: str
+
+
+class Problem(BaseModel):
+    """An error (RFC 9457). `errors` lists what is wrong with the input."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    code: str
+    errors: list[FaultAnswer] = []
+
+
+class EventResult(_Answer):
+    """What became of one event: for `duplicate`, `id` is that of the entry its key wrote before."""
+
+    status: Literal["created", "duplicate", "rejected"]
+    id: str | None
+    errors: list[FaultAnswer]
+
+
+class EventResults(_Answer):
+    """What became of the events of a batch, in their order."""
+
+    results: list[EventResult]
+
+
+class WriteAnswer(RootModel[AuditLogAnswer | EventResults]):
+    """The entry of a single event, or what became of a batch."""
+
+
+class BatchInput(BaseModel):
+    """Up to 1,000 events, 5 MB in all."""
+
+    events: Annotated[list[EventInput], Field(min_length=1, max_length=1000)]
+
+
+class EventsInput(RootModel[EventInput | BatchInput]):
+    """One event, or a batch."""
+
+
+def represent(entry: Any, tenant: TenantLike | None) -> dict[str, Any]:
+    """Return an entry of any trail as the API shows it. Load entries with `select_related("agent")`."""
+    row: LogEntry = entry
+    by = row.impersonator_type
+    return {
+        "id": str(row.id),
+        "position": None,
+        "tenant": None if tenant is None else {"id": str(tenant.id), "slug": tenant.slug},
+        "created_at": rendered(row.created_at),
+        "occurred_at": None if row.occurred_at is None else rendered(row.occurred_at),
+        "action": row.action,
+        "operation": row.operation,
+        "outcome": row.outcome,
+        "actor": _party(row.actor_type, row.actor_id, row.actor_label),
+        "impersonator": None if by is None else _party(by, row.impersonator_id, row.impersonator_label),
+        "resource": _party(row.resource_type, row.resource_id, row.resource_label),
+        "targets": row.targets or [],
+        "changes": row.all_changes,
+        "description": row.description or "",
+        "context": {
+            "ip": row.ip,
+            "user_agent": entry.agent.user_agent if entry.agent_id is not None else None,
+            "request_id": row.request_id,
+            "source": row.source,
+            "transaction_id": str(row.transaction_id),
+        },
+        "metadata": row.metadata or {},
+        "version": row.version,
+    }
+
+
+def _party(kind: str, key: str | None, label: str | None) -> dict[str, str]:
+    return {"type": kind, "id": key or "", "label": label or ""}
+
+
+def rendered(time: datetime) -> str:
+    """Return an aware time as RFC 3339 in UTC, always with six digits of microseconds."""
+    return time.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"

@@ -1,0 +1,186 @@
+"""The trail over HTTP: write events, read pages, one entry, a resource's history, an actor's activity."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import OpenApiParameter, extend_schema
+from rest_framework import status
+from rest_framework.exceptions import MethodNotAllowed
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from audit import history, ingest, replay
+from audit.api import filters, paging
+from audit.api.representation import (
+    AuditLogAnswer,
+    AuditLogPage,
+    EventResult,
+    EventsInput,
+    Problem,
+    WriteAnswer,
+    represent,
+)
+from audit.entry import EntryQuerySet, as_uuid
+from audit.models import AuditLog
+from tenants.context import TenantLike, current_scope
+from tenants.errors import NotFound
+from tenants.permissions import caller_in
+from tenants.roles import Right
+
+_READ = frozenset({Right.READ_TRAIL, Right.READ_OWN})
+READING = {"GET": _READ, "HEAD": _READ}
+_PROBLEM = "application/problem+json"
+
+
+def problems(*statuses: int) -> dict[Any, Any]:
+    """Return the refusals of an endpoint as the OpenAPI document shows them."""
+    return {(code, _PROBLEM): Problem for code in statuses}
+
+
+class TrailView(APIView):
+    """What every view of a tenant's trail shares."""
+
+    http_method_names = ("get", "head", "post")
+    rights: ClassVar[dict[str, frozenset[Right]]] = READING
+
+    def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
+        """Refuse a method that nobody may use as such, before asking who calls."""
+        method = (request.method or "").lower()
+        if method not in self.http_method_names or not hasattr(self, method):
+            raise MethodNotAllowed(request.method or "")
+        super().initial(request, *args, **kwargs)
+
+    def tenant(self) -> TenantLike:
+        """Return whose trail it is; the permission has made sure that there is one."""
+        tenant = current_scope().tenant
+        if tenant is None:
+            raise NotFound
+        return tenant
+
+    def visible(self, request: Request) -> EntryQuerySet:
+        """Return the entries that the caller may see: all, or those of his own actions."""
+        entries: EntryQuerySet = AuditLog.objects.all()
+        caller = caller_in(request)
+        return entries if Right.READ_TRAIL in caller.rights else entries.of_actor(caller.actor.id)
+
+    def binding(self, request: Request) -> str:
+        """Return whose eyes a cursor is for: one that a member got walks through that member's entries."""
+        caller = caller_in(request)
+        return "" if Right.READ_TRAIL in caller.rights else caller.actor.id
+
+
+class AuditLogsView(TrailView):
+    """The trail: write into it, read it page by page."""
+
+    rights: ClassVar[dict[str, frozenset[Right]]] = {**READING, "POST": frozenset({Right.WRITE_EVENTS})}
+
+    @extend_schema(
+        operation_id="audit_logs_list",
+        parameters=filters.described(filters.LIST),
+        responses={200: AuditLogPage, **problems(400, 401, 403)},
+    )
+    def get(self, request: Request) -> Response:
+        """Read a page of the trail."""
+        asked = filters.read(request.query_params, filters.LIST)
+        entries = self.visible(request)
+        return Response(paging.answer(request, asked, entries, self.tenant(), self.binding(request)))
+
+    @extend_schema(
+        operation_id="audit_logs_write",
+        parameters=[
+            OpenApiParameter(
+                replay.HEADER,
+                OpenApiTypes.STR,
+                OpenApiParameter.HEADER,
+                description="Within 24 hours, the same request with the same key gets the same answer again.",
+            ),
+        ],
+        request=EventsInput,
+        responses={200: EventResult, 201: WriteAnswer, **problems(400, 401, 403, 413, 415, 422)},
+    )
+    def post(self, request: Request) -> Response:
+        """Write one event, which answers its entry, or a batch, which answers what became of each."""
+        filters.read(request.query_params, ())
+        key = request.headers.get(replay.HEADER)
+        if key is None:
+            answer = self.write(request.data)
+            return Response(answer.body, answer.status)
+        given = replay.claim(key, "POST", "/audit-logs", request.data)
+        if given is not None:
+            return Response(given.body, given.status, headers={"Idempotency-Replayed": "true"})
+        answer = self.write(request.data)
+        replay.keep(key, answer)
+        return Response(answer.body, answer.status)
+
+    def write(self, sent: Any) -> replay.Answer:
+        """Write what was sent; return the answer."""
+        if isinstance(sent, dict) and "events" in sent:
+            results = ingest.receive_batch(sent)
+            return replay.Answer(status.HTTP_201_CREATED, {"results": [_result(one) for one in results]})
+        written = ingest.receive(sent)
+        if written.entry is None:
+            return replay.Answer(status.HTTP_200_OK, _result(written))
+        return replay.Answer(status.HTTP_201_CREATED, represent(written.entry, self.tenant()))
+
+
+def _result(one: ingest.Written | ingest.Rejected) -> dict[str, Any]:
+    if isinstance(one, ingest.Rejected):
+        return {"status": "rejected", "id": None, "errors": one.errors}
+    return {"status": "created" if one.created else "duplicate", "id": str(one.id), "errors": []}
+
+
+class AuditLogView(TrailView):
+    """One entry."""
+
+    @extend_schema(operation_id="audit_logs_read", responses={200: AuditLogAnswer, **problems(401, 403, 404)})
+    def get(self, request: Request, entry_id: str) -> Response:
+        """Read one entry by its id."""
+        filters.read(request.query_params, ())
+        key = as_uuid(entry_id)
+        entry = self.visible(request).select_related("agent").filter(pk=key).first() if key else None
+        if entry is None:
+            raise NotFound
+        return Response(represent(entry, self.tenant()))
+
+
+def _in_path(name: str, description: str) -> OpenApiParameter:
+    return OpenApiParameter(name, OpenApiTypes.STR, OpenApiParameter.PATH, description=description)
+
+
+class ResourceHistoryView(TrailView):
+    """What happened to a resource."""
+
+    @extend_schema(
+        operation_id="resources_history",
+        parameters=[
+            _in_path("resource_type", "The resource's type."),
+            _in_path("resource_id", "The resource's id; it may contain slashes."),
+            *filters.described(filters.HISTORY),
+        ],
+        responses={200: AuditLogPage, **problems(400, 401, 403)},
+    )
+    def get(self, request: Request, resource_type: str, resource_id: str) -> Response:
+        """Read the entries about a resource."""
+        path = {"resource_type": resource_type, "resource_id": resource_id}
+        asked = filters.read(request.query_params, filters.HISTORY, path)
+        entries = self.visible(request)
+        return Response(paging.answer(request, asked, entries, self.tenant(), self.binding(request)))
+
+
+class ActorActivityView(TrailView):
+    """What an actor did."""
+
+    @extend_schema(
+        operation_id="actors_activity",
+        parameters=[_in_path("actor", "The actor's id."), *filters.described(filters.ACTIVITY)],
+        responses={200: AuditLogPage, **problems(400, 401, 403)},
+    )
+    def get(self, request: Request, actor: str) -> Response:
+        """Read what an actor did in the last days."""
+        asked = filters.read(request.query_params, filters.ACTIVITY, {"actor": actor})
+        entries = history.actor_activity(self.visible(request), actor, asked.days)
+        binding = (self.binding(request), "days", asked.days)
+        return Response(paging.answer(request, asked, entries, self.tenant(), *binding))

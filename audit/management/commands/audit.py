@@ -1,0 +1,116 @@
+"""`manage.py audit`: import files of events into a tenant's trail, and ask the trail the two questions of old."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, BinaryIO
+
+from django.core.management.base import CommandError, CommandParser
+from tqdm import tqdm
+
+from audit.entry import EntryQuerySet
+from audit.history import actor_activity
+from audit.importers import FORMATS
+from audit.management.files import Import
+from audit.models import AuditLog
+from tenants.management.base import Chosen, PlainCommand, add_actor_argument, find_actor, find_person, find_tenant
+
+_INTERRUPTED = 130
+_MAX_DAYS = 36500
+
+
+class Command(PlainCommand):
+    """A tenant's trail, from the command line."""
+
+    help = "Import events into a tenant's trail, and read it."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        """Add the verbs."""
+        verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB", title="verbs")
+        load = verbs.add_parser(
+            "import",
+            help="import a file of events, one JSON object a line",
+            description=(
+                "Import a file of events, one JSON object a line. Lines that are no events are reported by number, "
+                "and the others go in. A line that was imported before is not imported again, so an import that was "
+                "cut short is completed by running it again. The exit status is 1 if the file cannot be read or has "
+                "only bad lines, and 0 otherwise."
+            ),
+        )
+        load.add_argument("file", metavar="FILE", help="the file, or - for standard input")
+        load.add_argument("--format", required=True, choices=sorted(FORMATS), help="whose events they are")
+        history = verbs.add_parser("history", help="show what happened to a resource, newest first")
+        history.add_argument("type", help="the resource's type")
+        history.add_argument("id", help="the resource's id")
+        activity = verbs.add_parser("activity", help="show what somebody did, newest first")
+        activity.add_argument("user", help="a person's e-mail address, or an actor's id")
+        activity.add_argument("--days", type=int, default=30, help="how many days back (default: 30)")
+        for verb in (load, history, activity):
+            verb.add_argument("--tenant", metavar="SLUG", required=True, help="whose trail")
+            add_actor_argument(verb)
+        for verb in (history, activity):
+            verb.add_argument("--limit", type=int, default=100, help="how many entries at most (default: 100)")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        """Run one verb."""
+        tenant = find_tenant(options["tenant"])
+        chosen = Chosen(tenant, find_actor(options["actor"], tenant))
+        verbs = {"import": self.load, "history": self.history, "activity": self.activity}
+        verbs[options["verb"]](chosen, options)
+
+    def load(self, chosen: Chosen, options: dict[str, Any]) -> None:
+        """Import a file; say at the end, also of a run cut short, what became of its lines."""
+        run = Import(options["format"], chosen, self._report)
+        try:
+            with _opened(options["file"]) as stream, _progress(stream) as written:
+                run.run(stream, written)
+        except KeyboardInterrupt as error:
+            raise CommandError("Interrupted; run it again to complete it.", returncode=_INTERRUPTED) from error
+        finally:
+            self.stdout.write(str(run.tally))
+        if run.tally.lines and run.tally.rejected == run.tally.lines:
+            raise CommandError(f"Not one line could be imported; is {options['format']} the format of this file?")
+
+    def history(self, chosen: Chosen, options: dict[str, Any]) -> None:
+        """Show what happened to a resource."""
+        with chosen.open():
+            self._show(AuditLog.get_resource_history(options["type"], options["id"]), options)
+
+    def activity(self, chosen: Chosen, options: dict[str, Any]) -> None:
+        """Show what somebody did."""
+        actor_id = str(find_person(options["user"]).pk) if "@" in options["user"] else options["user"]
+        with chosen.open():
+            self._show(actor_activity(AuditLog.objects.all(), actor_id, min(options["days"], _MAX_DAYS)), options)
+
+    def _show(self, entries: EntryQuerySet, options: dict[str, Any]) -> None:
+        for entry in entries[: max(0, options["limit"])]:
+            changes = json.dumps(entry.all_changes, ensure_ascii=False) if entry.all_changes else ""
+            self.stdout.write(f"{entry.created_at:%Y-%m-%d %H:%M:%S}Z  {entry}  {changes}".rstrip())
+
+    def _report(self, number: int, reason: str) -> None:
+        with tqdm.external_write_mode(file=sys.stderr):
+            self.stderr.write(f"line {number}: {reason}")
+
+
+@contextmanager
+def _opened(path: str) -> Iterator[BinaryIO]:
+    try:
+        if path == "-":
+            yield sys.stdin.buffer
+        else:
+            with open(path, "rb") as stream:  # noqa: PTH123 - as the operator wrote it
+                yield stream
+    except OSError as error:
+        raise CommandError(f"{path} cannot be read: {error.strerror or error}.") from error
+
+
+@contextmanager
+def _progress(stream: BinaryIO) -> Iterator[Callable[[int], object]]:
+    """Show a bar on a terminal; yield what moves it on to where the stream is."""
+    size = os.fstat(stream.fileno()).st_size if stream.seekable() else None
+    with tqdm(total=size, unit="B" if size else " lines", unit_scale=True, desc="importing", disable=None) as bar:
+        yield lambda lines: bar.update((stream.tell() if size else lines) - bar.n)

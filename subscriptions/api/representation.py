@@ -1,0 +1,107 @@
+"""How plans, tenants and subscriptions are read, and what a change of plan says. The OpenAPI document shows these."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
+
+from audit import wire
+from audit.api.representation import TenantAnswer, rendered
+from subscriptions.lifecycle import MAX_REASON
+from subscriptions.models import Plan, TenantSubscription
+from tenants.errors import BadInput
+from tenants.models import Tenant
+
+
+class _Answer(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
+class PlanAnswer(_Answer):
+    """A plan; one with `is_active` false is no longer sold."""
+
+    id: str
+    slug: str
+    name: str
+    is_active: bool
+
+
+class PlanList(_Answer):
+    """All plans, by slug."""
+
+    results: list[PlanAnswer]
+
+
+class TenantRowAnswer(_Answer):
+    """A tenant with the slug of its plan, null where it has no subscription."""
+
+    id: str
+    slug: str
+    name: str
+    status: Tenant.Status
+    plan: str | None
+    created_at: AwareDatetime
+
+
+class TenantPage(_Answer):
+    """Some tenants, by slug. `next_cursor` is null on the last page."""
+
+    results: list[TenantRowAnswer]
+    next_cursor: str | None
+
+
+class SubscriptionAnswer(_Answer):
+    """What a tenant has bought, and since when."""
+
+    id: str
+    tenant: TenantAnswer
+    plan: PlanAnswer
+    created_at: AwareDatetime
+    changed_at: AwareDatetime
+
+
+class ChangePlanInput(BaseModel):
+    """Which plan, and why. Both trails show the reason."""
+
+    model_config = ConfigDict(strict=True, extra="forbid")
+
+    plan: Annotated[str, Field(min_length=1, max_length=63, description="The slug of a plan that is sold.")]
+    reason: Annotated[str, Field(min_length=1, max_length=MAX_REASON)]
+
+
+def plan_answer(plan: Plan) -> dict[str, Any]:
+    """Return a plan as the API shows it."""
+    return {"id": str(plan.pk), "slug": plan.slug, "name": plan.name, "is_active": plan.is_active}
+
+
+def tenant_answer(tenant: Tenant) -> dict[str, Any]:
+    """Return a tenant as staff see it. Load it with `select_related("subscription__plan")`."""
+    subscription: TenantSubscription | None = getattr(tenant, "subscription", None)
+    return {
+        "id": str(tenant.pk),
+        "slug": tenant.slug,
+        "name": tenant.name,
+        "status": tenant.status,
+        "plan": subscription.plan.slug if subscription else None,
+        "created_at": rendered(tenant.created_at),
+    }
+
+
+def subscription_answer(subscription: TenantSubscription) -> dict[str, Any]:
+    """Return a subscription as the API shows it. Load it with `select_related("plan", "tenant")`."""
+    return {
+        "id": str(subscription.pk),
+        "tenant": {"id": str(subscription.tenant.pk), "slug": subscription.tenant.slug},
+        "plan": plan_answer(subscription.plan),
+        "created_at": rendered(subscription.created_at),
+        "changed_at": rendered(subscription.changed_at),
+    }
+
+
+def read_change(body: Any) -> ChangePlanInput:
+    """Return what a request to change a plan says. Raises BadInput, which points at each fault."""
+    try:
+        return ChangePlanInput.model_validate(body)
+    except ValidationError as error:
+        raise BadInput("The body breaks a rule.", errors=wire.faults(error)) from error

@@ -1,0 +1,17 @@
+"""The platform's API, for the platform's host alone, and the part of the tenant's API that is about subscriptions."""
+
+from __future__ import annotations
+
+from audit.api.urls import both
+from subscriptions.api import views
+
+urlpatterns = both("subscription", views.SubscriptionView.as_view())
+
+platform_urlpatterns = [
+    *both("plans", views.PlansView.as_view()),
+    *both("tenants", views.TenantsView.as_view()),
+    *both("tenants/<str:tenant>/subscription", views.TenantSubscriptionView.as_view()),
+    *both("tenants/<str:tenant>/subscription/change-plan", views.ChangePlanView.as_view()),
+    *both("platform-logs", views.PlatformLogsView.as_view()),
+    *both("platform-logs/<str:entry_id>", views.PlatformLogView.as_view()),
+]

@@ -1,0 +1,127 @@
+"""The server takes its port before anything else, and its pools fit into the database."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import urllib.request
+from contextlib import closing, suppress
+from pathlib import Path
+
+import psycopg
+import pytest
+from django.db import connections
+from world import World
+
+from config import server
+from config.env import BadSetting
+
+ROOT = Path(__file__).resolve().parents[2]
+# Serves a page until it is told to stop, as `manage.py serve` does, without Django's start-up.
+SERVER = """
+import sys
+sys.path.insert(0, sys.argv[1])
+import config.typing_settings, os
+os.environ["DJANGO_SETTINGS_MODULE"] = "config.settings"
+import django; django.setup()
+from config import server
+server._Server.load = lambda self: page
+def page(environ, start):
+    start("200 OK", [("Content-Length", "2")])
+    return [b"ok"]
+server.serve(server.bind(int(sys.argv[2])), lambda: print("ready", flush=True))
+print("ended", flush=True)
+"""
+
+
+def free_port() -> int:
+    """Return a port that nobody uses now."""
+    with closing(socket.create_server(("127.0.0.1", 0))) as found:
+        return int(found.getsockname()[1])
+
+
+def test_it_takes_the_port_on_this_machine_alone() -> None:
+    taken = server.bind(free_port())
+    try:
+        assert {made.getsockname()[0] for made in taken} <= set(server.LOOPBACK)
+        assert taken[0].getsockname()[0] == "127.0.0.1"
+    finally:
+        for made in taken:
+            made.close()
+
+
+def test_it_refuses_a_port_that_is_taken() -> None:
+    expected = f"^Port {(port := free_port())} of 127.0.0.1 is in use: stop what uses it, or set PORT"
+    with closing(server.bind(port, ("127.0.0.1",))[0]), pytest.raises(BadSetting, match=expected):
+        server.bind(port)
+
+
+def test_an_address_that_the_machine_does_not_have_is_left_out() -> None:
+    taken = server.bind(free_port(), ("192.0.2.1", "127.0.0.1"))
+    assert [made.getsockname()[0] for made in taken] == ["127.0.0.1"]
+    taken[0].close()
+
+
+def test_the_pools_of_all_workers_fit_a_plain_postgresql() -> None:
+    options = connections["default"].settings_dict["OPTIONS"]
+    assert server.workers() * options["pool"]["max_size"] <= 100 - 10
+
+
+def test_it_refuses_more_workers_than_the_database_has_connections_for(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server.check()
+    monkeypatch.setenv("WEB_CONCURRENCY", "12")
+    expected = (
+        r"WEB_CONCURRENCY times POOL_MAX is 192 connections, but PostgreSQL allows 200 \(and 10 should be left\): lower"
+    )
+    with pytest.raises(BadSetting, match=expected):
+        server.check()
+
+
+def test_it_says_that_the_database_is_down(monkeypatch: pytest.MonkeyPatch) -> None:
+    where = connections["default"].settings_dict
+    monkeypatch.setitem(where, "HOST", "127.0.0.1")
+    monkeypatch.setitem(where, "PORT", "1")
+    with pytest.raises(psycopg.OperationalError, match="Connection refused"):
+        server.check()
+
+
+def processes(argument: str) -> list[str]:
+    """Return the running processes that were started with this argument; a zombie has none any more."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        with suppress(OSError):
+            if argument.encode() in path.read_bytes().split(b"\0"):
+                found.append(path.parent.name)
+    return found
+
+
+@pytest.mark.parametrize("sign", ["SIGINT", "SIGTERM", "SIGHUP"])
+def test_each_way_to_stop_it_ends_its_workers_and_says_nothing(sign: str) -> None:
+    port = free_port()
+    process = subprocess.Popen(
+        [sys.executable, "-c", SERVER, str(ROOT), str(port)],
+        cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, process_group=0,
+    )  # fmt: skip
+    watch = threading.Timer(60, process.kill)
+    watch.start()
+    try:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=20) as answer:
+            assert answer.read() == b"ok"
+        os.kill(process.pid, getattr(signal, sign))
+        said, errors = process.communicate(timeout=40)
+    finally:
+        watch.cancel()
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+    assert (said, errors, process.returncode) == ("ended\n", "", 0)
+    with pytest.raises(OSError, match="refused"):
+        socket.create_connection(("127.0.0.1", port), timeout=2)
+    assert processes(str(port)) == []

@@ -1,0 +1,340 @@
+"""Nobody sees or changes what is not his: every endpoint, every actor, every foreign id; and the probe's controls."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from django.conf import settings
+from django.urls import path
+from probing import (
+    HOSTS,
+    STRANGE,
+    Actor,
+    Ask,
+    Plant,
+    Probe,
+    actors,
+    contents,
+    endpoints,
+    plant,
+    plant_platform,
+    run,
+    said,
+    send,
+    simple,
+)
+from world import PEOPLE, SCOPES, STAFF, World
+
+from audit import query
+from subscriptions.models import TenantSubscription
+from tenants import callers, gate, permissions
+from tenants.context import SYSTEM, tenant_scope
+from tenants.models import ApiKey, Domain, Membership, Tenant, User
+from tenants.roles import Role
+
+NAMES = ["nobody", *PEOPLE, *STAFF]
+NAMES += [f"key {slug}.{word}" for slug in ("acme", "globex") for word in SCOPES] + [f"key {name}" for name in STAFF]
+
+
+def plain(_plant: Plant, _actor: Actor) -> list[Ask]:
+    """Ask for what takes no parameters."""
+    return [Ask(foreign=False)]
+
+
+def lists(**in_path: str) -> Probe:
+    """Ask for a list: as it is, and by each filter that could name something foreign."""
+
+    def asks(planted: Plant, _actor: Actor) -> list[Ask]:
+        ids = planted.ids
+        filled = {name: ids[kind] for name, kind in in_path.items()}
+        filters: list[dict[str, str]] = [
+            {"actor": ids["actor"]}, {"resource_type": ids["type"], "resource_id": ids["thing"]},
+            {"action": "planted", "order": "asc"}, {"cursor": ids["cursor"]}, {"tenant": ids["tenant"]},
+        ]  # fmt: skip
+        return [Ask(filled, foreign=False)] + [Ask(filled, one, foreign="action" not in one) for one in filters]
+
+    return asks
+
+
+def by_ids(name: str, *kinds: str) -> Probe:
+    """Ask for something by each of several ids in the path."""
+    return lambda planted, _actor: [Ask({name: planted.ids[kind]}) for kind in kinds]
+
+
+def written(planted: Plant, _actor: Actor) -> list[Ask]:
+    """Write what names foreign things, under a foreign key, and one that claims to be of another tenant."""
+    event = simple(planted.ids["thing"])
+    return [
+        Ask(body={**event, "idempotency_key": planted.ids["key"]}, foreign=False),
+        Ask(body={"events": [{**event, "actor": {"type": "user", "id": planted.ids["user"]}}]}, foreign=False),
+        Ask(body={**event, "tenant": {"id": planted.ids["tenant"]}}),
+        Ask(body={**event, "id": planted.ids["entry"]}),
+    ]
+
+
+def change_plan(planted: Plant, _actor: Actor) -> list[Ask]:
+    """Change a foreign tenant's plan: for staff to the one it has, which changes nothing."""
+    plan = "free" if _actor.side == "platform" else "premium"
+    return [Ask({"tenant": planted.ids[kind]}, body={"plan": plan, "reason": "a probe"}) for kind in ("slug", "tenant")]
+
+
+def deleted(planted: Plant, actor: Actor) -> list[Ask]:
+    """Delete by the admin's form: staff only look at its question, since they may."""
+    body = {} if actor.side == "platform" else {"post": "yes"}
+    return [Ask({"object_id": planted.ids[kind]}, body=body) for kind in ("entry", "user")]
+
+
+def form(planted: Plant, _actor: Actor) -> list[Ask]:
+    """Send a page of the admin a form that would change things."""
+    ids = planted.ids
+    body = {"_selected_action": ids["entry"], "action": "delete_selected", "post": "yes", "email": "x@example.com"}
+    return [Ask({name: ids[kind] for name, kind in (("object_id", "entry"), ("url", "entry"))} | APP, body=body)]
+
+
+def looked(planted: Plant, _actor: Actor) -> list[Ask]:
+    """Look at the admin's list under its filters."""
+    ids = planted.ids
+    filters: list[dict[str, str]] = [
+        {}, {"actor": ids["actor"]}, {"resource_type": ids["type"], "resource_id": ids["thing"]},
+        {"before": ids["entry"]}, {"q": ids["email"][:3]}, {"tenant": ids["slug"]},
+    ]  # fmt: skip
+    return [Ask(query=one) for one in filters]
+
+
+def signed_in(planted: Plant, _actor: Actor) -> list[Ask]:
+    """Sign in with a foreign address and a wrong password."""
+    return [Ask(body={"username": planted.ids["email"], "password": "wrong"}, foreign=False)]
+
+
+def label(app: str) -> Probe:
+    """Ask for the admin's page of an application."""
+    return lambda _plant, _actor: [Ask({"app_label": app}, foreign=False)]
+
+
+APP = {"app_label": "audit"}
+OBJECT = by_ids("object_id", "entry", "user")
+# One line for each method of each route of both hosts; the test that compares fails without it.
+PROBES: dict[str, Probe] = {
+    "GET healthz": plain, "POST healthz": plain, "GET readyz": plain, "POST readyz": plain,
+    "GET api/schema": plain, "GET api/docs": plain,
+    "GET api/v1/audit-logs": lists(), "POST api/v1/audit-logs": written,
+    "GET api/v1/audit-logs/<str:entry_id>": by_ids("entry_id", "entry", "first", "tenant"),
+    "GET api/v1/resources/<str:resource_type>/<anytext:resource_id>/history": lists(
+        resource_type="type", resource_id="thing"
+    ),
+    "GET api/v1/actors/<anytext:actor>/activity": lists(actor="actor"),
+    "GET api/v1/subscription": plain,
+    "GET api/v1/platform/plans": plain,
+    "GET api/v1/platform/tenants": lists(),
+    "GET api/v1/platform/tenants/<str:tenant>/subscription": by_ids("tenant", "slug", "tenant"),
+    "POST api/v1/platform/tenants/<str:tenant>/subscription/change-plan": change_plan,
+    "GET api/v1/platform/platform-logs": lists(),
+    "GET api/v1/platform/platform-logs/<str:entry_id>": by_ids("entry_id", "entry", "first"),
+    "GET admin": plain, "POST admin": plain,
+    "GET admin/login": plain, "POST admin/login": signed_in,
+    # Signing out ends the actor's own session: its form is sent to no one's.
+    "GET admin/logout": plain, "POST admin/logout": lambda _plant, _actor: [],
+    "GET admin/jsi18n": plain, "POST admin/jsi18n": plain,
+    **{f"GET admin/{page}": looked for page in ("audit/auditlog", "subscriptions/platformlog", "tenants/user")},
+    **{f"POST admin/{page}": form for page in ("audit/auditlog", "subscriptions/platformlog", "tenants/user")},
+    **{
+        f"{method} admin/{page}/<path:object_id>{action}": probe
+        for page in ("audit/auditlog", "subscriptions/platformlog", "tenants/user")
+        for method, action, probe in (
+            ("GET", "/change", OBJECT), ("POST", "/change", form),
+            ("GET", "/delete", OBJECT), ("POST", "/delete", deleted),
+            ("GET", "", OBJECT),
+        )
+    },
+    **{
+        f"{method} admin/^(?P<app_label>{labels})/$": label(labels.partition("|")[0])
+        for method in ("GET", "POST") for labels in ("audit", "subscriptions|tenants")
+    },
+    "GET admin/(?P<url>.*)$": by_ids("url", "entry", "tenant"), "POST admin/(?P<url>.*)$": form,
+}  # fmt: skip
+
+
+@pytest.fixture
+def plants(world: World) -> list[Plant]:
+    return [plant(world, "acme"), plant(world, "globex"), plant_platform(world)]
+
+
+def actor_named(world: World, name: str) -> Actor:
+    return next(actor for actor in actors(world) if actor.name == name)
+
+
+def known() -> set[str]:
+    return {f"{method} {it.route}" for conf in set(HOSTS.values()) for it in endpoints(conf) for method in it.methods}
+
+
+def test_every_endpoint_has_a_probe_and_every_probe_an_endpoint() -> None:
+    assert known() - set(PROBES) == set(), "an endpoint has no line in PROBES"
+    assert set(PROBES) - known() == set(), "PROBES names endpoints that do not exist"
+
+
+def test_a_new_endpoint_without_a_probe_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    from config import urls_tenant
+
+    new = path("api/v1/new/<str:thing>", lambda *_anything: None)  # type: ignore[arg-type]
+    monkeypatch.setattr(urls_tenant, "urlpatterns", [*urls_tenant.urlpatterns, new])
+    from django.urls import clear_url_caches
+
+    clear_url_caches()
+    try:
+        assert known() - set(PROBES) == {"GET api/v1/new/<str:thing>", "POST api/v1/new/<str:thing>"}
+    finally:
+        monkeypatch.undo()
+        clear_url_caches()
+
+
+def test_every_actor_of_the_world_asks(world: World) -> None:
+    assert {actor.name for actor in actors(world)} == set(NAMES)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_nobody_finds_what_is_not_his(world: World, plants: list[Plant], name: str) -> None:
+    actor = actor_named(world, name)
+    others = [side for side in ("acme", "globex", "platform") if side != actor.side]
+    before = contents(world, *others)
+    assert run(actor, plants, PROBES) == []
+    assert contents(world, *others) == before
+
+
+@pytest.mark.parametrize("name", ["nobody", "key acme.admin", "key sam", "sam"])
+def test_no_endpoint_breaks_or_answers_on_a_method_that_it_does_not_offer(
+    world: World, plants: list[Plant], name: str
+) -> None:
+    actor, wrong = actor_named(world, name), []
+    for host, conf in HOSTS.items():
+        for endpoint in endpoints(conf):
+            asked = PROBES[f"{min(endpoint.methods)} {endpoint.route}"](plants[1], actor)[:1]
+            for method in set(STRANGE) - endpoint.methods:
+                for ask in asked:
+                    answer = send(actor.api(host), method, endpoint.path(ask.path), ask)
+                    if answer.status_code >= 500 or plants[1].ids["label"] in said(answer):
+                        wrong.append((host, method, endpoint.route, answer.status_code))
+    assert wrong == []
+
+
+def test_those_who_may_see_a_canary_do(world: World, plants: list[Plant]) -> None:
+    """Otherwise the probe would find nothing because there is nothing to find."""
+    acme, globex, platform = plants
+    for name, planted in (("bob", acme), ("charlie", globex), ("key acme.read", acme)):
+        actor = replace(actor_named(world, name), sees=frozenset())
+        seen = {it.what.removeprefix("shows ") for it in run(actor, [planted], PROBES, under="api/")}
+        wanted = [planted.ids[kind] for kind in ("label", "who", "text", "value", "agent")]
+        assert set(wanted) - seen == set()
+        assert planted.ids["subscription"] in seen
+    sam = replace(actor_named(world, "key sam"), sees=frozenset())
+    seen = {it.what.removeprefix("shows ") for it in run(sam, [platform], PROBES, under="api/")}
+    assert {platform.ids[kind] for kind in ("label", "text", "value")} <= seen
+
+
+# --- controls: with a wall off, the probe (or a direct read) finds what stands behind it
+
+
+def found(world: World, plants: list[Plant], name: str) -> list[str]:
+    return [finding.what for finding in run(actor_named(world, name), plants, PROBES, under="api/")]
+
+
+def shows(planted: Plant, group: str) -> Callable[[list[str]], bool]:
+    return lambda findings: any(f"shows {text}" in findings for text in planted.canaries[group])
+
+
+def test_control_without_row_level_security_the_probe_finds_a_subscription(world: World, plants: list[Plant]) -> None:
+    for table in ("tenants_tenant", "subscriptions_tenantsubscription"):
+        world.sql(f"ALTER TABLE shared.{table} DISABLE ROW LEVEL SECURITY")
+    # A tenant's view takes the first subscription that it sees: now that is everybody's first.
+    assert shows(plants[0], "acme.subscription")(found(world, plants, "key globex.read"))
+
+
+@pytest.mark.parametrize("model", [Tenant, Domain, Membership, ApiKey, User, TenantSubscription])
+def test_control_without_row_level_security_a_tenant_reads_other_rows(world: World, model: Any) -> None:
+    acme = world.acme
+    with tenant_scope(acme, actor=SYSTEM):
+        behind = model.objects.count()
+    world.sql(f"ALTER TABLE shared.{model._meta.db_table} DISABLE ROW LEVEL SECURITY")
+    with tenant_scope(acme, actor=SYSTEM):
+        assert model.objects.count() > behind
+
+
+def test_control_without_the_roles_a_tenant_reads_another_trail(world: World, plants: list[Plant]) -> None:
+    """All rights of the other role, given to the first: what is left is the search_path, which walls nothing."""
+    from units import run as execute
+
+    acme, globex = world.acme, world.globex
+    count = f"SELECT count(*) FROM {globex.schema_name}.audit_log"
+    with pytest.raises(Exception, match="permission denied"), tenant_scope(acme, actor=SYSTEM):
+        execute(count)
+    prefix = settings.DATABASE_ROLE_PREFIX
+    world.sql(f"""GRANT USAGE ON SCHEMA {globex.schema_name} TO {prefix}_t_{acme.id.hex};
+        GRANT SELECT ON {globex.schema_name}.audit_log TO {prefix}_t_{acme.id.hex}""")
+    with tenant_scope(acme, actor=SYSTEM):
+        assert execute(count) == world.entries("globex")
+
+
+def test_control_with_another_tenants_binding_the_probe_finds_its_trail(
+    world: World, plants: list[Plant], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    globex, own = world.globex, gate.key
+
+    def everyone_is_globex(secret: str) -> Any:
+        key = own(secret)
+        return replace(key, tenant=globex) if key and key.tenant else key
+
+    monkeypatch.setattr(gate, "key", everyone_is_globex)
+    assert shows(plants[1], "globex.trail")(found(world, plants, "key acme.read"))
+
+
+def test_control_without_the_check_of_key_and_host_the_probe_finds_a_trail(
+    world: World, plants: list[Plant], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def host_wins(secret: str, host_tenant: Any, origin: Any) -> callers.Caller:
+        key = gate.key(secret)
+        assert key is not None
+        return callers._key_caller(replace(key, tenant=host_tenant or key.tenant), origin)
+
+    monkeypatch.setattr(callers, "_by_key", host_wins)
+    assert shows(plants[1], "globex.trail")(found(world, plants, "key acme.read"))
+
+
+def test_control_without_the_checks_of_membership_the_probe_finds_a_trail(
+    world: World, plants: list[Plant], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two stand behind each other: a session holds where it was begun, and for a current member."""
+    own = gate.person
+
+    def member_of_all(**said: Any) -> User | None:
+        user = own(**said)
+        if user:
+            user.tenant_role = Role.ADMIN
+        return user
+
+    monkeypatch.setattr(gate, "person", member_of_all)
+    assert found(world, plants, "alice") == []
+    monkeypatch.setattr(callers, "realm_of", lambda _tenant: "anywhere")
+    monkeypatch.setattr("tenants.authentication.realm_of", lambda _tenant: "anywhere")
+    assert shows(plants[1], "globex.trail")(found(world, plants, "alice"))
+
+
+def test_control_without_the_check_of_rights_the_probe_finds_a_subscription(
+    world: World, plants: list[Plant], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(permissions.HasRight, "has_permission", lambda *_anything: True)
+    assert shows(plants[0], "acme.subscription")(found(world, plants, "key acme.write"))
+
+
+def test_control_without_its_binding_a_foreign_cursor_is_taken(
+    world: World, plants: list[Plant], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    api, foreign = world.api("acme", "acme.read"), plants[1].ids["cursor"]
+    assert api.get("/api/v1/audit-logs", cursor=foreign).status_code == 400
+    own_cursor = api.get("/api/v1/audit-logs").json()["next_cursor"]
+    assert api.get("/api/v1/audit-logs", cursor=own_cursor).status_code == 200
+    read = query.read_cursor
+    bound_to_globex = (world.globex.id, query.Filter(), query.Order.DESC, "")
+    monkeypatch.setattr(query, "read_cursor", lambda text, *_bound: read(text, *bound_to_globex))
+    assert api.get("/api/v1/audit-logs", cursor=foreign).status_code == 200
