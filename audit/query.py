@@ -24,7 +24,7 @@ from django.db import connections
 from django.db.models import F, Q
 from django.db.models.functions import Greatest
 
-from audit.entry import EntryQuerySet, LogEntry, canonical
+from audit.entry import EntryQuerySet, LogEntry
 from audit.events import Outcome
 
 _PREFIX = ".*"
@@ -99,11 +99,9 @@ def matching(entries: EntryQuerySet, wanted: Filter) -> EntryQuerySet:
 
 
 def _about(entries: EntryQuerySet, resource_type: str | None, resource_id: str | None) -> EntryQuerySet:
-    if resource_type is not None and resource_id is not None:
-        return entries.of_resource(resource_type, resource_id)
     if resource_type is not None:
-        return entries.filter(resource_type=resource_type)
-    return entries if resource_id is None else entries.filter(resource_id=canonical(resource_id))
+        entries = entries.of_resource_type(resource_type)
+    return entries if resource_id is None else entries.of_resource_id(resource_id)
 
 
 def _of_actions(entries: EntryQuerySet, actions: Sequence[str]) -> EntryQuerySet:

@@ -376,7 +376,8 @@ class _Start:
         try:
             in_time = _wait(settled, _PATIENCE)
         except KeyboardInterrupt:
-            process.send_signal(signal.SIGINT)
+            # Not SIGINT: a server that is just beginning may miss it. The next start recovers.
+            process.kill()
             process.wait(30)
             raise
         if not in_time:

@@ -12,17 +12,19 @@ from audit.models import AuditLog
 from subscriptions import platform_log
 from subscriptions.models import Plan, TenantSubscription
 from tenants.context import Actor, Origin, enter_tenant, platform_scope
-from tenants.errors import BadInput, Conflict, NotFound
+from tenants.errors import BadInput, Conflict
 from tenants.models import Tenant
 
 MAX_REASON = 1000
 DEFAULT_PLAN = "free"
 
 
-def subscribe(tenant: Tenant, plan: Plan) -> TenantSubscription:
-    """Give a new tenant its first plan. Runs in a platform scope."""
-    subscription = TenantSubscription.objects.create(tenant=tenant, plan=plan)
-    _log(subscription, "subscription.created", {"plan": {"new": plan.slug}})
+def subscribe(tenant: Tenant, plan: Plan, reason: str = "") -> TenantSubscription:
+    """Give a tenant its first plan. Runs in a platform scope. Raises Conflict if it has one by now."""
+    subscription, created = TenantSubscription.objects.get_or_create(tenant=tenant, defaults={"plan": plan})
+    if not created:
+        raise Conflict(f"The tenant {tenant.slug} has a plan already.")
+    _log(subscription, "subscription.created", {"plan": {"new": plan.slug}}, reason, Operation.CREATE)
     return subscription
 
 
@@ -35,10 +37,10 @@ def begin(tenant: Tenant) -> TenantSubscription | None:
 def change_plan(
     tenant: Tenant, plan: Plan, *, actor: Actor, reason: str, origin: Origin | None = None
 ) -> TenantSubscription:
-    """Change a tenant's plan and tell both trails who did it, why, and what it was before.
+    """Change a tenant's plan, or give it the first, and tell both trails who did it, why, and what it was before.
 
-    Opens a platform scope as `actor`, or joins the open one. Staff say a reason. Raises BadInput, NotFound
-    (no subscription), Conflict (the same plan, or one that is no longer sold).
+    Opens a platform scope as `actor`, or joins the open one. Staff say a reason. Raises BadInput, Conflict (the
+    same plan, or one that is no longer sold).
     """
     reason = reason.strip()
     if not reason or len(reason) > MAX_REASON:
@@ -47,26 +49,31 @@ def change_plan(
     with platform_scope(actor=actor, origin=origin):
         # The plan is read after the lock: joined in this query, it would be that of before the wait, or none.
         subscription = TenantSubscription.objects.select_for_update().filter(tenant=tenant).first()
-        if subscription is None:
-            raise NotFound("This tenant has no subscription.")
         _check(subscription, plan)
+        if subscription is None:
+            return subscribe(tenant, plan, reason)
         before, subscription.plan, subscription.changed_at = subscription.plan.slug, plan, timezone.now()
         subscription.save(update_fields=["plan", "changed_at"])
         _log(subscription, "subscription.plan_changed", diff({"plan": before}, {"plan": plan.slug}), reason)
     return subscription
 
 
-def _check(subscription: TenantSubscription, plan: Plan) -> None:
-    if subscription.plan_id == plan.pk:
+def _check(subscription: TenantSubscription | None, plan: Plan) -> None:
+    if subscription and subscription.plan_id == plan.pk:
         raise Conflict(f"The tenant is on the plan {plan.slug} already.")
     if not plan.is_active:
         raise Conflict(f"The plan {plan.slug} is no longer sold.")
 
 
-def _log(subscription: TenantSubscription, action: str, changes: dict[str, dict[str, str]], reason: str = "") -> None:
+def _log(
+    subscription: TenantSubscription,
+    action: str,
+    changes: dict[str, dict[str, str]],
+    reason: str,
+    operation: Operation = Operation.UPDATE,
+) -> None:
     """Write the same entry into the platform log and into the tenant's own trail."""
     tenant = subscription.tenant
-    operation = Operation.UPDATE if reason else Operation.CREATE
     arguments = (action, "subscription", str(subscription.pk), changes)
     details: dict[str, Any] = {"resource_label": tenant.name, "description": reason, "operation": operation}
     platform_log.log_action(*arguments, tenant_id=tenant.pk, **details)

@@ -8,9 +8,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from html import unescape
 from typing import Any
+from uuid import UUID
 
 from world import World, address
 
+LIST = "/admin/audit/auditlog/"
 _CELL = re.compile(r'<t[dh] class="field-(\w+)[^"]*">(.*?)</t[dh]>', re.DOTALL)
 _TAG = re.compile(r"<[^>]+>")
 
@@ -87,3 +89,16 @@ def full_scans(statements: Statements, table: str) -> list[str]:
                 plans.append("\n".join(line for (line,) in cursor.fetchall()))
     assert plans, f"no statement reads {table}"
     return [plan for plan in plans if re.search(rf"Seq Scan on {table}", plan)]
+
+
+def write(world: World, number: int = 1, name: str = "alice", **words: Any) -> list[UUID]:
+    """Write entries of a person of acme; return their ids."""
+    from audit.models import AuditLog
+
+    said = {"action": "updated", "resource_type": "organization", "resource_id": "42", **words}
+    with world.scope("acme", name):
+        return [AuditLog.log_action(None, **said).pk for _ in range(number)]
+
+
+def detail(entry: UUID) -> str:
+    return f"{LIST}{entry}/change/"

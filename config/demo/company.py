@@ -8,8 +8,7 @@ import secrets
 from pathlib import Path
 from typing import Any
 
-from subscriptions import lifecycle
-from subscriptions.models import Plan, TenantSubscription
+from subscriptions.models import Plan
 from tenants import apikeys, gate, people, provisioning
 from tenants.context import SYSTEM, Origin, platform_scope
 from tenants.models import ApiKey, Membership, Tenant, User
@@ -68,7 +67,7 @@ def _address_of(name: str) -> str:
 
 
 def _plans_and_people() -> None:
-    """Make plans, people, memberships and subscriptions that are missing. Runs in a platform scope."""
+    """Make plans, people and memberships that are missing. Runs in a platform scope."""
     tenants = {tenant.slug: tenant for tenant in Tenant.objects.filter(slug__in=TENANTS)}
     for slug, name in PLANS.items():
         Plan.objects.get_or_create(slug=slug, defaults={"name": name})
@@ -79,9 +78,6 @@ def _plans_and_people() -> None:
         if _address_of(name) not in known:
             person = people.create_user(email=_address_of(name), name=name.title())
             people.set_role(person, tenants[slug], role)
-    for tenant in tenants.values():
-        if not TenantSubscription.objects.filter(tenant=tenant).exists():
-            lifecycle.subscribe(tenant, Plan.objects.get(slug="free"))
 
 
 def _issue() -> Document:

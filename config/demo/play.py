@@ -19,6 +19,7 @@ from typing import Any
 from config.demo import story
 
 PATIENCE = 30.0  # seconds, until the server answers
+FIRST_PLAN = {"plan": "free", "reason": "The first plan of a new customer."}
 PLAN = {"plan": "premium", "reason": "Acme has grown: order of 14 November, signed by Olga."}
 
 
@@ -75,6 +76,9 @@ def wait(port: int) -> None:
 
 def play(port: int, document: dict[str, Any], people: dict[str, dict[str, str]]) -> Iterator[str]:
     """Send what is missing of the story, oldest weeks first; yield a line for each thing done. Raises Unplayable."""
+    for slug in people:
+        if _subscribe(port, document, slug):
+            yield f"Played a first plan: {slug} on free"
     now, missing = datetime.now(UTC), {slug: _missing(port, document, slug) for slug in people}
     for number in range(story.WEEKS):
         for slug, names in people.items():
@@ -104,6 +108,17 @@ def _missing(port: int, document: dict[str, Any], slug: str) -> set[int]:
     found = _client(port, document, slug, "read").call(path)["results"]
     told = {entry["resource"]["id"] for entry in found}
     return {number for number in range(story.WEEKS) if f"week-{number + 1}" not in told}
+
+
+def _subscribe(port: int, document: dict[str, Any], slug: str) -> bool:
+    """Give a company its first plan as staff, once; tell whether it was done now."""
+    staff = Client(port, "localhost", document["platform"]["token"])
+    log = staff.call(f"/api/v1/platform/platform-logs?tenant={slug}&action=subscription.created&limit=1")
+    if log["results"]:
+        return False
+    path = f"/api/v1/platform/tenants/{slug}/subscription/change-plan"
+    staff.call(path, FIRST_PLAN, f"demo-{slug}-first-plan")
+    return True
 
 
 def _change_plan(port: int, document: dict[str, Any]) -> bool:

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from world import World
 
-from audit.entry import as_uuid, canonical, first_id
+from audit.entry import as_uuid, canonical, first_id, moment_of
 from audit.models import AuditLog
 
 MOMENTS = st.datetimes(datetime(1971, 1, 1), datetime(9000, 1, 1), timezones=st.just(UTC))  # noqa: DTZ001
@@ -107,3 +107,22 @@ def test_personal_changes_are_shown_with_the_others_until_they_are_erased(world:
     assert stored.all_changes == changes
     stored.personal = None
     assert stored.all_changes == {"seats": changes["seats"]}
+
+
+def test_an_id_says_the_moment_that_the_database_computes_from_it(world: World) -> None:
+    with world.scope("acme"):
+        keys = [AuditLog.log_action(None, "created", "note", number).pk for number in range(50)]
+        stored = dict(AuditLog.objects.filter(pk__in=keys).values_list("pk", "created_at"))
+    assert {key: moment_of(key) for key in keys} == stored
+    assert sorted(keys) == keys
+
+
+def test_a_type_or_an_id_alone_finds_its_entries(world: World) -> None:
+    with world.scope("acme"):
+        first = AuditLog.log_action(None, "created", "note", "1")
+        second = AuditLog.log_action(None, "created", "note", "2")
+        third = AuditLog.log_action(None, "created", "page", "1")
+        assert {entry.pk for entry in AuditLog.objects.of_resource_type("note")} == {first.pk, second.pk}
+        assert {entry.pk for entry in AuditLog.objects.of_resource_id("1")} == {first.pk, third.pk}
+        assert not AuditLog.objects.of_resource_type("not").exists()
+        assert not AuditLog.objects.of_resource_id("").exists()

@@ -14,7 +14,7 @@ from audit.models import AuditLog
 from subscriptions import lifecycle
 from subscriptions.models import Plan, PlatformLog, TenantSubscription
 from tenants.context import platform_scope
-from tenants.errors import BadInput, Conflict, DomainError, NotFound, ScopeConflict
+from tenants.errors import BadInput, Conflict, DomainError, ScopeConflict
 from tenants.models import Tenant
 
 STATE = """SELECT p.slug, s.changed_at FROM shared.subscriptions_tenantsubscription s
@@ -139,12 +139,26 @@ def test_it_refuses_a_plan_that_is_no_longer_sold(world: World) -> None:
     assert everything(world) == before
 
 
-def test_it_refuses_a_tenant_without_a_subscription(world: World) -> None:
+def test_a_tenant_without_a_subscription_gets_its_first_and_both_trails_say_why(world: World) -> None:
     world.sql("DELETE FROM shared.subscriptions_tenantsubscription")
-    before = platform_entries(world), world.entries("acme")
-    with pytest.raises(NotFound, match="no subscription"):
-        change(world, "premium")
-    assert (platform_entries(world), world.entries("acme")) == before
+    before = world.entries("acme")
+    change(world, "premium")
+    with world.platform():
+        entry = PlatformLog.objects.all()[0]
+    assert (entry.action, entry.operation, entry.changes) == (
+        "subscription.created",
+        "create",
+        {"plan": {"new": "premium"}},
+    )
+    assert entry.description
+    assert world.entries("acme") == before + 1
+
+
+def test_it_refuses_a_second_first_plan(world: World) -> None:
+    before = everything(world)
+    with pytest.raises(Conflict, match="has a plan already"), world.platform():
+        lifecycle.subscribe(Tenant.objects.get(slug="acme"), Plan.objects.get(slug="premium"))
+    assert everything(world) == before
 
 
 def test_a_tenants_own_unit_of_work_cannot_change_its_plan(world: World) -> None:

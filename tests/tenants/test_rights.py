@@ -1,0 +1,141 @@
+"""Who may do what: every cell of the table that people and programs outside rely on, asked of the real API."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from browser import Browser
+from django.test.client import ClientHandler
+from world import PEOPLE, STAFF, World
+
+from audit.models import AuditLog
+
+EVENT = {"action": "note.created", "resource": {"type": "note", "id": "1"}}
+CALLERS = ["olga", "alice", "bob", "mia", "acme.read", "acme.write", "acme.admin", "sue", "bill", "sam"]
+
+# One letter for each caller above: y yes, n no, o his own actions only.
+TABLE = {
+    "read the trail": "yyyoynynnn",
+    "read a resource's history": "yyyoynynnn",
+    "read an actor's activity": "yyyoynynnn",
+    "write events": "yynnnyynnn",
+    "read the subscription": "yyynynynnn",
+    "read tenants": "nnnnnnnyyy",
+    "read plans": "nnnnnnnyyy",
+    "read a tenant's subscription": "nnnnnnnyyy",
+    "change a subscription": "nnnnnnnnyy",
+    "read the platform log": "nnnnnnnyyy",
+}
+CELLS = [(right, caller, cell) for right, row in TABLE.items() for caller, cell in zip(CALLERS, row, strict=True)]
+PATHS = {
+    "read the trail": "/api/v1/audit-logs",
+    "read a resource's history": "/api/v1/resources/note/7/history",
+    "read an actor's activity": "/api/v1/actors/{bob}/activity",
+    "write events": "/api/v1/audit-logs",
+    "read the subscription": "/api/v1/subscription",
+    "read tenants": "/api/v1/platform/tenants",
+    "read plans": "/api/v1/platform/plans",
+    "read a tenant's subscription": "/api/v1/platform/tenants/acme/subscription",
+    "change a subscription": "/api/v1/platform/tenants/acme/subscription/change-plan",
+    "read the platform log": "/api/v1/platform/platform-logs",
+}
+
+
+class Session:
+    """A person's browser, asked for JSON; it sends the form's token as a page of the host would."""
+
+    def __init__(self, world: World, host: str, name: str) -> None:
+        self.browser = Browser(world, host, name)
+
+    def get(self, path: str) -> Any:
+        """GET a path."""
+        return self.browser.get(path)
+
+    def post(self, path: str, body: dict[str, Any]) -> Any:
+        """POST JSON with the session's token."""
+        return self.browser.client.post(path, body, content_type="application/json")
+
+
+def ask(world: World, right: str, caller: str) -> Any:
+    """Ask for what a right is about, as a caller, on the host that the caller is of; return the answer."""
+    host = "platform" if caller in STAFF else "acme"
+    api: Any = Session(world, host, caller) if caller in PEOPLE else world.api(host, key=caller)
+    path = PATHS[right].replace("{bob}", str(world.person("bob").pk))
+    if right == "write events":
+        return api.post(path, EVENT)
+    if right == "change a subscription":
+        return api.post(path, {"plan": "premium", "reason": "They asked for it."})
+    return api.get(path)
+
+
+def state(world: World) -> tuple[int, list[tuple[Any, ...]]]:
+    """Return what a refused caller must not have changed: notes in the trail, and subscriptions."""
+    schema = world.acme.schema_name
+    notes = world.sql(f"SELECT count(*) FROM {schema}.audit_log WHERE resource_type = 'note'")[0][0]
+    return notes, world.sql("SELECT tenant_id, plan_id FROM shared.subscriptions_tenantsubscription ORDER BY 1")
+
+
+@pytest.mark.parametrize(("right", "caller", "cell"), CELLS)
+def test_a_caller_may_do_what_the_table_says_and_nothing_else(world: World, right: str, caller: str, cell: str) -> None:
+    with world.scope("acme", "bob"):
+        AuditLog.log_action(None, "updated", "note", "7")
+    before = state(world)
+    answer = ask(world, right, caller)
+    if cell == "n":
+        assert answer.status_code in {403, 404}, answer.content
+        assert answer["Content-Type"] == "application/problem+json"
+        assert state(world) == before
+    else:
+        assert answer.status_code in {200, 201}, answer.content
+    if cell == "o":
+        assert answer.json()["results"] == []
+    elif cell == "y" and right in {"read the trail", "read a resource's history", "read an actor's activity"}:
+        assert [entry["resource"]["id"] for entry in answer.json()["results"] if entry["resource"]["type"] == "note"]
+
+
+@pytest.mark.parametrize("path", sorted(set(PATHS.values())))
+def test_a_caller_who_is_not_signed_in_may_do_nothing(world: World, path: str) -> None:
+    host = "platform" if "/platform/" in path else "acme"
+    answer = world.api(host).get(path.replace("{bob}", "1"))
+    assert answer.status_code in {401, 405}, answer.content
+    if answer.status_code == 401:
+        assert answer.json()["code"] == "not_signed_in"
+        assert answer["WWW-Authenticate"].startswith("Bearer")
+
+
+def test_a_member_finds_his_own_actions_and_no_others(world: World) -> None:
+    with world.scope("acme", "mia"):
+        own = AuditLog.log_action(None, "created", "note", "8")
+    with world.scope("acme", "bob"):
+        other = AuditLog.log_action(None, "created", "note", "8")
+    mia = Session(world, "acme", "mia")
+    assert [entry["id"] for entry in mia.get("/api/v1/audit-logs").json()["results"]] == [str(own.pk)]
+    history = mia.get("/api/v1/resources/note/8/history").json()["results"]
+    assert [entry["id"] for entry in history] == [str(own.pk)]
+    assert mia.get(f"/api/v1/audit-logs/{own.pk}").status_code == 200
+    assert mia.get(f"/api/v1/audit-logs/{other.pk}").status_code == 404
+
+
+def test_a_session_writes_only_with_the_forms_token(world: World) -> None:
+    """A page of another site can make a browser send its cookie, but not read a token of ours."""
+    alice = Session(world, "acme", "alice")
+    # Of its own: the handler of all other clients stays as it is.
+    alice.browser.client.handler = ClientHandler(enforce_csrf_checks=True)
+    before = state(world)
+    answer = alice.post("/api/v1/audit-logs", EVENT)
+    assert (answer.status_code, answer["Content-Type"]) == (403, "application/problem+json")
+    assert state(world) == before
+    token = alice.browser.client.cookies["csrftoken"].value
+    headers = {"X-CSRFToken": token, "Origin": "http://acme.localhost"}
+    written = alice.browser.client.post("/api/v1/audit-logs", EVENT, content_type="application/json", headers=headers)
+    assert written.status_code == 201, written.content
+
+
+def test_a_denied_request_of_a_known_caller_is_an_entry(world: World) -> None:
+    before = world.entries("acme")
+    assert ask(world, "write events", "acme.read").status_code == 403
+    with world.scope("acme"):
+        entry = AuditLog.objects.filter(action="access.denied").first()
+    assert world.entries("acme") == before + 1
+    assert (entry.outcome, entry.actor_type, entry.description) == ("denied", "api_key", "POST /api/v1/audit-logs")
