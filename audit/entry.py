@@ -17,7 +17,6 @@ from tenants.pinned import PinnedQuerySet
 _UUID = re.compile(r"[0-9a-f]{8}(-?)[0-9a-f]{4}\1[0-9a-f]{4}\1[0-9a-f]{4}\1[0-9a-f]{12}", re.IGNORECASE)
 _MAX_MILLIS = 2**48 - 1
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class LogEntry(models.Model):
@@ -67,7 +66,7 @@ class LogEntry(models.Model):
 
     def save(self, *args: Any, **kwargs: Any) -> NoReturn:
         """Refuse: entries are written by `ledger.append` and `log_action`, and never changed."""
-        raise TypeError("Entries are written by log_action, log_actions or ledger.append, and are never changed.")
+        raise TypeError("Entries are written by log_action or ledger.append, and are never changed.")
 
     def delete(self, *args: Any, **kwargs: Any) -> NoReturn:
         """Refuse: entries are never deleted one by one."""

@@ -11,6 +11,8 @@ BASE_DIR = Path(__file__).resolve().parent.parent
 
 DEBUG = False
 SECRET_KEY = env.text("SECRET_KEY", hint="<50 random characters>")
+# Former keys: what they signed (cursors, sessions) still holds.
+SECRET_KEY_FALLBACKS = env.words("SECRET_KEY_FALLBACKS", "")
 ALLOWED_HOSTS = env.words("ALLOWED_HOSTS", hint="example.com,.example.com")
 PLATFORM_HOSTS = env.words("PLATFORM_HOSTS", "localhost,127.0.0.1")
 TRUSTED_PROXIES = env.whole("TRUSTED_PROXIES", 0)

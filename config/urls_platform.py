@@ -9,8 +9,8 @@ from subscriptions.admin import site
 from subscriptions.api.urls import platform_urlpatterns
 
 urlpatterns = [
-    path("healthz", health.healthz),
-    path("readyz", health.readyz),
+    *both("healthz", health.healthz),
+    *both("readyz", health.readyz),
     *both("api/schema", openapi.SchemaView.as_view()),
     *both("api/docs", openapi.DocsView.as_view()),
     path("api/v1/", include("audit.api.urls")),

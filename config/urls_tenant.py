@@ -8,8 +8,8 @@ from audit.api.urls import both
 from config import health, openapi
 
 urlpatterns = [
-    path("healthz", health.healthz),
-    path("readyz", health.readyz),
+    *both("healthz", health.healthz),
+    *both("readyz", health.readyz),
     *both("api/schema", openapi.SchemaView.as_view()),
     *both("api/docs", openapi.DocsView.as_view()),
     path("api/v1/", include("audit.api.urls")),

@@ -11,6 +11,7 @@ from django.conf import settings
 from django.contrib.auth import BACKEND_SESSION_KEY, HASH_SESSION_KEY, SESSION_KEY
 from django.contrib.auth.models import AnonymousUser
 from django.http import HttpRequest
+from django.http.request import split_domain_port
 from django.utils.crypto import constant_time_compare
 
 from tenants import gate, recording
@@ -57,7 +58,7 @@ class Caller:
 
 def caller_of(request: HttpRequest, origin: Origin) -> Caller:
     """Return the caller of a request; an unproven one is anonymous. Raises UnknownHost and Refused."""
-    name = request.get_host().partition(":")[0].lower()
+    name = host_name(request)
     tenant = None if name in settings.PLATFORM_HOSTS else gate.host(name)
     unknown = tenant is None and name not in settings.PLATFORM_HOSTS
     if secret := _bearer(request):
@@ -72,6 +73,11 @@ def caller_of(request: HttpRequest, origin: Origin) -> Caller:
     if tenant and tenant.suspended:
         raise _refusal(caller, TenantSuspended())
     return caller
+
+
+def host_name(request: HttpRequest) -> str:
+    """Return the host that the request names, in lower case and without its port."""
+    return split_domain_port(request.get_host())[0]
 
 
 def _bearer(request: HttpRequest) -> str:

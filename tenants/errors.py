@@ -70,10 +70,6 @@ class BadKey(NotSignedIn):
     """
 
 
-class BadSignIn(NotSignedIn):
-    """E-mail address and password do not match an active person of this host."""
-
-
 class ForeignKeyHost(Refused):
     """This key belongs to another tenant than the host does. Use the key on its own tenant's host."""
 

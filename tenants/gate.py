@@ -98,9 +98,10 @@ def load_session(session_key: str) -> str | None:
     return str(row[0]) if row and row[0] is not None else None
 
 
-def save_session(session_key: str, data: str, expires_at: datetime) -> None:
-    """Write a session."""
-    _call("SELECT gate.save_session(%s, %s, %s)", digest(session_key), data, expires_at)
+def save_session(session_key: str, data: str, expires_at: datetime, *, fresh: bool) -> bool:
+    """Write a session; return False for one that is not `fresh` and was ended meanwhile."""
+    row = _call("SELECT gate.save_session(%s, %s, %s, %s)", digest(session_key), data, expires_at, fresh)
+    return bool(row and row[0])
 
 
 def end_session(session_key: str) -> None:

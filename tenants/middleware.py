@@ -11,10 +11,11 @@ from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.urls import Resolver404, resolve
 from django.utils.module_loading import import_string
 
-from tenants.callers import Caller, caller_of, client_ip
+from tenants.callers import Caller, caller_of, client_ip, host_name
 from tenants.context import Origin, roll_back
 from tenants.errors import DomainError
 
+_MAX_PATH = 1000
 Handler = Callable[[HttpRequest], HttpResponseBase]
 
 
@@ -32,14 +33,14 @@ class Gate:
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
         """Identify the caller, or answer the refusal."""
-        if request.path_info in {"/healthz", "/readyz"}:
+        if request.path_info.rstrip("/") in {"/healthz", "/readyz"}:
             return self.get_response(request)
         try:
             caller = caller_of(request, _origin(request))
         except (DomainError, DatabaseError) as error:
             return _render(request, error)
         request.caller, request.user = caller, caller.user  # type: ignore[attr-defined]
-        if caller.tenant and request.get_host().partition(":")[0].lower() not in settings.PLATFORM_HOSTS:
+        if caller.tenant and host_name(request) not in settings.PLATFORM_HOSTS:
             request.urlconf = settings.TENANT_URLCONF
         response = self.get_response(request)
         request.session.end_noted()  # type: ignore[attr-defined]
@@ -64,7 +65,9 @@ class UnitOfWork:
                 if response.status_code >= 400:  # noqa: PLR2004
                     roll_back()
             if response.status_code == 403:  # noqa: PLR2004
-                caller.record_refusal("access.denied", f"{request.method} {request.path}")
+                # A path may hold what an entry cannot.
+                path = request.path.replace("\x00", "")[:_MAX_PATH]
+                caller.record_refusal("access.denied", f"{request.method} {path}")
         except DatabaseError as error:
             return _render(request, error)
         return response

@@ -203,6 +203,15 @@ class Membership(models.Model):
         return f"{self.role} {self.user_id} of {self.tenant_id}"
 
 
+class KeyManager(models.Manager.from_queryset(PinnedQuerySet)):  # type: ignore[misc]
+    """Keys without their digests, which no role may read."""
+
+    def get_queryset(self) -> PinnedQuerySet[Any]:
+        """Return all keys, the digest left out."""
+        keys: PinnedQuerySet[Any] = super().get_queryset().defer("digest")
+        return keys
+
+
 class ApiKey(models.Model):
     """A key of a tenant (scopes) or of a staff member (his own rights). The secret is shown once, its digest kept."""
 
@@ -218,7 +227,7 @@ class ApiKey(models.Model):
     last_used_at = models.DateTimeField(null=True, blank=True)
     revoked_at = models.DateTimeField(null=True, blank=True)
 
-    objects = PinnedQuerySet.as_manager()
+    objects = KeyManager()
 
     class Meta:
         constraints = [

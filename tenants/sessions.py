@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.contrib.sessions.backends.base import SessionBase
+from django.contrib.sessions.backends.base import SessionBase, UpdateError
 
 from tenants import gate
 
@@ -18,6 +18,7 @@ class SessionStore(SessionBase):
 
     def __init__(self, session_key: str | None = None) -> None:
         self._ended: list[str] = []
+        self._loaded = False
         super().__init__(session_key)
 
     def load(self) -> dict[str, Any]:
@@ -26,6 +27,7 @@ class SessionStore(SessionBase):
         if data is None:
             self._session_key = None
             return {}
+        self._loaded = True
         return dict(self.decode(data))
 
     def exists(self, session_key: str) -> bool:
@@ -35,15 +37,20 @@ class SessionStore(SessionBase):
     def create(self) -> None:
         """Begin a session under a new key, written by `save`."""
         self._session_key = self._get_new_session_key()  # type: ignore[attr-defined]
+        self._loaded = False
         self.modified = True
         self._session_cache: dict[str, Any] = {}
 
     def save(self, must_create: bool = False) -> None:
-        """Write the session."""
+        """Write the session. Raises UpdateError for one that was ended since it was read."""
         data = self._get_session(no_load=must_create)  # type: ignore[attr-defined]
         if self.session_key is None:
-            self._session_key = self._get_new_session_key()  # type: ignore[attr-defined]
-        gate.save_session(str(self.session_key), self.encode(data), self.get_expiry_date())
+            self._session_key, self._loaded = self._get_new_session_key(), False  # type: ignore[attr-defined]
+        if not gate.save_session(
+            str(self.session_key), self.encode(data), self.get_expiry_date(), fresh=not self._loaded
+        ):
+            raise UpdateError
+        self._loaded = True
 
     def delete(self, session_key: str | None = None) -> None:
         """Note a session as ended (signed out, or replaced at a sign-in)."""

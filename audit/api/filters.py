@@ -73,9 +73,15 @@ def _moment(value: str) -> datetime:
     return found
 
 
+def _action(value: str) -> str:
+    if not value.removeprefix("-"):
+        raise ValueError("This is an action's name, a prefix such as `invoice.*`, or one of them behind a `-`.")
+    return _text(1, MAX_ACTION + 1)(value)
+
+
 _outcome, _order = _word([*Outcome]), _word([*Order])
 _READERS: dict[str, Callable[[str], Any]] = {
-    "action": _text(1, MAX_ACTION + 1),
+    "action": _action,
     "actor": _text(0, MAX_ID),
     "resource_type": _text(1, MAX_TYPE),
     "resource_id": _text(0, MAX_ID),

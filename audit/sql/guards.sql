@@ -21,6 +21,11 @@ BEGIN
     RAISE EXCEPTION 'The id % does not say the time of now; leave the id to the database', NEW.id
       USING ERRCODE = 'restrict_violation';
   END IF;
+  -- Pollers go by it: a false one would hide the entry from them.
+  IF NEW.transaction_id <> pg_current_xact_id()::text::bigint THEN
+    RAISE EXCEPTION 'The entry says transaction %, which is not its own; leave it to the database', NEW.transaction_id
+      USING ERRCODE = 'restrict_violation';
+  END IF;
   RETURN NEW;
 END $$;
 

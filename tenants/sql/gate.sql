@@ -52,11 +52,18 @@ LANGUAGE sql STABLE SECURITY DEFINER SET search_path = shared, pg_temp AS $$
   SELECT data FROM tenants_session WHERE digest = key_digest AND expires_at > now()
 $$;
 
-CREATE FUNCTION gate.save_session(key_digest bytea, content text, expiry timestamptz) RETURNS void
-LANGUAGE sql SECURITY DEFINER SET search_path = shared, pg_temp AS $$
-  INSERT INTO tenants_session (digest, data, expires_at) VALUES (key_digest, content, expiry)
-  ON CONFLICT (digest) DO UPDATE SET data = excluded.data, expires_at = excluded.expires_at
-$$;
+-- A session that was read before is not made anew: one that was ended meanwhile stays ended. Returns whether it is there.
+CREATE FUNCTION gate.save_session(key_digest bytea, content text, expiry timestamptz, fresh boolean) RETURNS boolean
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = shared, pg_temp AS $$
+BEGIN
+  IF fresh THEN
+    INSERT INTO tenants_session (digest, data, expires_at) VALUES (key_digest, content, expiry)
+    ON CONFLICT (digest) DO UPDATE SET data = excluded.data, expires_at = excluded.expires_at;
+  ELSE
+    UPDATE tenants_session SET data = content, expires_at = expiry WHERE digest = key_digest;
+  END IF;
+  RETURN FOUND;
+END $$;
 
 CREATE FUNCTION gate.end_session(key_digest bytea) RETURNS void
 LANGUAGE sql SECURITY DEFINER SET search_path = shared, pg_temp AS $$

@@ -23,8 +23,13 @@ CALL guard.wall('shared.tenants_membership', 'tenant_id = (SELECT shared.tenant_
 CALL guard.wall('shared.tenants_apikey', 'tenant_id = (SELECT shared.tenant_of(current_user))');
 -- A tenant sees those who belong to it or once did: the membership's own wall applies inside this policy.
 CALL guard.wall('shared.tenants_user', 'EXISTS (SELECT FROM shared.tenants_membership AS m WHERE m.user_id = tenants_user.id)');
+-- Of a key everything may be seen but the digest, which the gate alone compares.
+REVOKE SELECT ON shared.tenants_apikey FROM "{tenant}";
+GRANT SELECT (id, tenant_id, user_id, name, prefix, scopes, created_at, expires_at, last_used_at, revoked_at)
+  ON shared.tenants_apikey TO "{tenant}", "{platform}";
 CALL guard.wall('shared.tenants_credential', NULL);
 CALL guard.wall('shared.tenants_session', NULL);
 
 GRANT SELECT, INSERT, UPDATE ON shared.tenants_tenant, shared.tenants_domain, shared.tenants_user,
-  shared.tenants_membership, shared.tenants_apikey TO "{platform}";
+  shared.tenants_membership TO "{platform}";
+GRANT INSERT, UPDATE ON shared.tenants_apikey TO "{platform}";

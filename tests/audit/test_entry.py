@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 from uuid import UUID, uuid4
 
 import pytest
+from django.db import DatabaseError, connection
 from hypothesis import given
 from hypothesis import strategies as st
 from world import World
@@ -126,3 +127,18 @@ def test_a_type_or_an_id_alone_finds_its_entries(world: World) -> None:
         assert {entry.pk for entry in AuditLog.objects.of_resource_id("1")} == {first.pk, third.pk}
         assert not AuditLog.objects.of_resource_type("not").exists()
         assert not AuditLog.objects.of_resource_id("").exists()
+
+
+@pytest.mark.parametrize("transaction", [1, 2**62])
+def test_an_entry_that_claims_another_transaction_is_refused(world: World, transaction: int) -> None:
+    """A poller goes by the transaction: with a false one the entry would be hidden from it."""
+    statement = """INSERT INTO audit_log (transaction_id, version, actor_type, actor_key, action, operation, outcome,
+        source, resource_type, resource_key, salt) VALUES (%s, 1, 'user', 'x', 'a', 'other', 'success', 'database',
+        'note', '1', '\\x00')"""
+    before = world.entries("acme")
+    with pytest.raises(DatabaseError, match="not its own"), world.scope("acme"), connection.cursor() as cursor:
+        cursor.execute(statement, [transaction])
+    assert world.entries("acme") == before
+    with world.scope("acme"), connection.cursor() as cursor:
+        cursor.execute(statement.replace("(transaction_id, ", "(").replace("VALUES (%s, ", "VALUES ("))
+    assert world.entries("acme") == before + 1

@@ -6,6 +6,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
+from django.db import DatabaseError, connection
 from world import World
 
 from audit.models import UsageLog
@@ -54,3 +55,15 @@ def test_it_refuses_usage_without_meaning_and_writes_nothing(
 def test_it_refuses_usage_without_a_scope() -> None:
     with pytest.raises(NoScope):
         record_usage("api.calls", 1)
+
+
+@pytest.mark.parametrize("transaction", [1, 2**62])
+def test_it_refuses_usage_that_claims_another_transaction(world: World, transaction: int) -> None:
+    statement = (
+        "INSERT INTO usage_log (transaction_id, metric, quantity, actor_type, actor_id)"
+        " VALUES (%s, 'm', 1, 'user', 'x')"
+    )
+    with pytest.raises(DatabaseError, match="not its own"), world.scope("acme"), connection.cursor() as cursor:
+        cursor.execute(statement, [transaction])
+    with world.scope("acme"):
+        assert not UsageLog.objects.exists()

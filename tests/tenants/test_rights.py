@@ -132,6 +132,14 @@ def test_a_session_writes_only_with_the_forms_token(world: World) -> None:
     assert written.status_code == 201, written.content
 
 
+def test_a_denied_path_that_no_entry_can_hold_is_answered_and_recorded_as_well(world: World) -> None:
+    answer = world.api(key="acme.write").get("/api/v1/actors/%00/activity")
+    assert (answer.status_code, answer["Content-Type"]) == (403, "application/problem+json")
+    with world.scope("acme"):
+        entry = AuditLog.objects.filter(action="access.denied").first()
+    assert entry.description == "GET /api/v1/actors//activity"
+
+
 def test_a_denied_request_of_a_known_caller_is_an_entry(world: World) -> None:
     before = world.entries("acme")
     assert ask(world, "write events", "acme.read").status_code == 403

@@ -10,6 +10,8 @@ from django.db import ProgrammingError, connection, connections, migrations
 from django.db.migrations.executor import MigrationExecutor
 from world import World
 
+from tenants.models import ApiKey
+
 # Whoever adds a shared table says here who may read it. A table that is in no set holds rows of tenants.
 FOR_ALL = {
     "auth_group",
@@ -92,6 +94,21 @@ def test_no_role_may_read_credentials_and_sessions(world: World) -> None:
     for table in FOR_NO_ROLE:
         for role in ("daybook_platform", "daybook_guard", "daybook_app"):
             assert (table, role, privileges(world, role, table)) == (table, role, set())
+
+
+@pytest.mark.parametrize("role", ["daybook_platform", "daybook_tenant", "daybook_guard", "daybook_app"])
+def test_no_role_may_read_the_digest_of_a_key(world: World, role: str) -> None:
+    allowed = "SELECT has_column_privilege(%s, 'shared.tenants_apikey', 'digest', 'SELECT')"
+    assert world.sql(allowed, role) == [(False,)]
+
+
+@pytest.mark.parametrize("scope", ["acme", "platform"])
+def test_a_digest_is_refused_to_whoever_asks_for_it(world: World, scope: str) -> None:
+    opened = world.platform() if scope == "platform" else world.scope(scope)
+    with pytest.raises(ProgrammingError, match="permission denied"), opened, connection.cursor() as cursor:
+        cursor.execute("SELECT digest FROM tenants_apikey")
+    with world.platform() if scope == "platform" else world.scope(scope):
+        assert ApiKey.objects.exists()
 
 
 def seen(world: World, table: str, slug: str) -> list[Any]:

@@ -8,6 +8,7 @@ from importlib import import_module
 import pytest
 from browser import Browser
 from django.conf import settings
+from django.contrib.sessions.backends.base import UpdateError
 from django.core.management import call_command
 from django.utils import timezone
 from world import World
@@ -93,12 +94,36 @@ def test_a_flushed_session_is_ended_and_empty(world: World) -> None:
 def test_an_expired_session_is_not_read_and_is_cleared_away(world: World) -> None:
     key = str(begun(colour="green").session_key)
     kept = str(begun(colour="blue").session_key)
-    gate.save_session(key, SessionStore().encode({"colour": "green"}), timezone.now() - timedelta(seconds=1))
+    past = timezone.now() - timedelta(seconds=1)
+    assert gate.save_session(key, SessionStore().encode({"colour": "green"}), past, fresh=False)
     assert gate.load_session(key) is None
     assert dict(SessionStore(key).items()) == {}
     call_command("clearsessions")
     assert stored(world) == 1
     assert gate.load_session(kept) is not None
+
+
+def test_a_session_that_was_ended_meanwhile_does_not_come_back(world: World) -> None:
+    """A slow request that changes the session writes it after the person has signed out in another window."""
+    key = str(begun(colour="green").session_key)
+    slow = SessionStore(key)
+    slow["colour"] = "red"
+    gate.end_session(key)
+    with pytest.raises(UpdateError):
+        slow.save()
+    assert stored(world) == 0
+
+
+def test_a_flushed_session_that_is_used_again_has_a_new_key(world: World) -> None:
+    session = begun(colour="green")
+    old = session.session_key
+    session.flush()
+    session["colour"] = "blue"
+    session.save()
+    session.end_noted()
+    assert session.session_key != old
+    assert SessionStore(session.session_key)["colour"] == "blue"
+    assert stored(world) == 1
 
 
 def test_inside_a_unit_of_work_the_gate_is_closed(world: World) -> None:

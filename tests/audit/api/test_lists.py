@@ -119,6 +119,7 @@ BAD_PARAMETERS: list[tuple[dict[str, Any], str]] = [
     ({"Action": "a"}, "Action"),
     ({"'; DROP TABLE audit_log; --": "1"}, "'; DROP TABLE audit_log; --"),
     ({"action": ""}, "action"),
+    ({"action": "-"}, "action"),
     ({"action": "a" * 102}, "action"),
     ({"action": ["a"] * 101}, "action"),
     ({"actor": "a" * 256}, "actor"),
