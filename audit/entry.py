@@ -12,14 +12,14 @@ from django.db.models.functions import NullIf
 from django.db.models.lookups import IsNull
 
 from audit.events import Operation, Outcome, Source
-from tenants.pinned import PinnedQuerySet
+from tenants.pinned import PinnedQuerySet, PinnedRow
 
 _UUID = re.compile(r"[0-9a-f]{8}(-?)[0-9a-f]{4}\1[0-9a-f]{4}\1[0-9a-f]{4}\1[0-9a-f]{12}", re.IGNORECASE)
 _MAX_MILLIS = 2**48 - 1
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
-class LogEntry(models.Model):
+class LogEntry(PinnedRow, models.Model):
     """One entry of a trail: who did what to which resource, from where, and how it ended.
 
     Read-only here. `ledger.append` writes entries, the database refuses to change them, and id, created_at,
@@ -86,9 +86,13 @@ class UserAgent(models.Model):
     id = models.IntegerField(primary_key=True, editable=False)
     user_agent = models.TextField()
 
+    objects = PinnedQuerySet.as_manager()
+
     class Meta:
         abstract = True
         managed = False
+        # An entry's agent is looked up by a number that means another one in each tenant.
+        base_manager_name = "objects"
 
 
 class Hash(models.Func):

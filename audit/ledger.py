@@ -59,7 +59,8 @@ def append(
     with connections[scope.alias].cursor() as cursor:
         used = tuple(name for name in rows[0] if any(row[name] is not None for row in rows))
         values = [_stored(row, used) for row in rows]
-        cursor.execute(_insert(model, used, len(rows)), list(chain.from_iterable(values)))
+        statement = _insert(model, used, len(rows), named=user_id is not None)
+        cursor.execute(statement, list(chain.from_iterable(values)))
         return [
             _entry(model, scope.alias, row, returned) for row, returned in zip(rows, cursor.fetchall(), strict=True)
         ]
@@ -97,7 +98,9 @@ def log_action(
         metadata=metadata or {},
         personal=frozenset(personal),
     )
-    pointer = user.pk if event.actor and event.actor.type != ANONYMOUS.type else None
+    # The platform within a tenant sees none of its people, and staff are none of them.
+    named = event.actor and event.actor.type != ANONYMOUS.type and not current_scope().entered
+    pointer = user.pk if named else None
     return append(model, [event], tenant_id=tenant_id, user_id=pointer)[0]
 
 
@@ -157,7 +160,8 @@ def _columns(scope: Scope, event: Event, user_id: UUID | None) -> dict[str, Any]
         "resource_label": event.resource.label or None,
         "ip": context.ip,
         "personal": personal or None,
-        "user_agent": context.user_agent,
+        # The dictionary of agents is part of the trail, which the platform within a tenant may not look into.
+        "user_agent": None if scope.entered else context.user_agent,
     }
 
 
@@ -203,28 +207,36 @@ def _encoded(value: Any) -> str | None:
     return None if value is None else json.dumps(value, ensure_ascii=False, separators=(",", ":"))
 
 
-def _insert(model: type[LogEntry], columns: tuple[str, ...], rows: int) -> str:
-    """Return the statement that writes `rows` rows. The dictionary of agents turns a text into its number."""
-    into, values = _parts(model, columns)
-    return f"INSERT INTO {into} VALUES {', '.join([values] * rows)} RETURNING id, transaction_id, agent_id"  # noqa: S608
+def _insert(model: type[LogEntry], columns: tuple[str, ...], rows: int, *, named: bool) -> str:
+    """Return the statement that writes `rows` rows; `named`: the caller names the person, not the scope."""
+    into, values = _parts(model, columns, named)
+    return f"INSERT INTO {into} VALUES {', '.join([values] * rows)} RETURNING id, transaction_id, agent_id, user_id"  # noqa: S608
 
 
 @lru_cache(maxsize=256)
-def _parts(model: type[LogEntry], columns: tuple[str, ...]) -> tuple[str, str]:
-    """Return the table with its columns, and the placeholders of one row."""
+def _parts(model: type[LogEntry], columns: tuple[str, ...], named: bool) -> tuple[str, str]:
+    """Return the table with its columns, and the placeholders of one row.
+
+    The dictionary of agents turns a text into its number. A tenant points to people that it can see, its members of
+    today and of old, whose pointers `people.delete_user` clears; nobody knows of pointers to others.
+    """
     names = ["agent_id" if column == "user_agent" else column for column in columns]
-    marks = [f"guard.{model.agents}_id(%s)" if column == "user_agent" else "%s" for column in columns]
+    special = {"user_agent": f"guard.{model.agents}_id(%s)"}
+    if named:
+        special["user_id"] = "(SELECT id FROM shared.tenants_user WHERE id = %s)"
+    marks = [special.get(column, "%s") for column in columns]
     return f"{model._meta.db_table} ({', '.join(names)})", f"({', '.join(marks)})"  # noqa: SLF001
 
 
 def _entry(model: type[Entry], alias: str, row: dict[str, Any], returned: tuple[Any, ...]) -> Entry:
-    entry_id, transaction_id, agent_id = returned
+    entry_id, transaction_id, agent_id, user_id = returned
     values = {
         **row,
         "id": entry_id,
         "created_at": moment_of(entry_id),
         "transaction_id": transaction_id,
         "agent_id": agent_id,
+        "user_id": user_id,
         "actor_id": row["actor_uuid"] or row["actor_key"],
         "resource_id": row["resource_uuid"] or row["resource_key"],
     }

@@ -1,27 +1,46 @@
-"""Run the benchmarks that are named, or all: `python -m bench [size] [activation] [log_action] [page]`."""
+"""Run the benchmarks that are named, or all: `python -m bench [size] [activation] [log_action] [page] [tenants]`.
+
+`tenants` is short unless it is told how many there are to be: `python -m bench tenants --tenants 5000`.
+"""
 
 from __future__ import annotations
 
+import argparse
 import importlib
 import sys
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
 
 from bench.base import FOLDER, prepared, report
 
-NAMES = ("size", "activation", "log_action", "page")
+NAMES = ("size", "activation", "log_action", "page", "tenants")
+PARTS = ("creation", "stall", "migration", "doctor", "export", "memory")
 
 
-def main(names: list[str]) -> int:
+def main(arguments: Sequence[str]) -> int:
     """Run benchmarks by name; return the exit code (2: there is no such benchmark)."""
-    if unknown := sorted(set(names) - set(NAMES)):
+    given = _parser().parse_args(arguments)
+    if unknown := sorted(set(given.names) - set(NAMES)):
         print(f"There is no benchmark {', '.join(unknown)}. There are: {', '.join(NAMES)}.", file=sys.stderr)
         return 2
     print("Making a server and two tenants", flush=True)
-    with prepared() as bench:
-        about = bench.about()
-        for name in names or NAMES:
-            report(name, importlib.import_module(f"bench.{name}").run(bench), about)
+    with prepared(given.keep) as bench:
+        asked = replace(bench, count=given.tenants, parts=tuple(given.part))
+        for name in given.names or NAMES:
+            figures = importlib.import_module(f"bench.{name}").run(asked)
+            report("-".join([name, *(given.part if name == "tenants" else ())]), figures, bench.about())
     print(f"\nThe same as JSON: {FOLDER}")
     return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"which ones: {', '.join(NAMES)} (all)")
+    parser.add_argument("--tenants", type=int, default=200, metavar="N", help="how many `tenants` makes (200)")
+    parser.add_argument("--part", action="append", default=[], choices=PARTS, help="this part of `tenants` alone")
+    parser.add_argument("--keep", type=Path, metavar="DIR", help="use the server in this folder again, and leave it")
+    return parser
 
 
 if __name__ == "__main__":

@@ -19,19 +19,22 @@ from django.db import connections, transaction
 from psycopg.pq import Trace
 
 from bench.base import AGENT, Bench, Cost, Figure, cost, interleaved
+from tenants.backend.cursor import UnitCursor
+from tenants.backend.unit import UNLOCK
 from tenants.context import Origin, tenant_scope
 
 ROUNDS, TIMES = 40, 100
 ORIGIN = Origin(ip="203.0.113.7", user_agent=AGENT.format(140), request_id="0" * 32, source="api")
-PARTS = (b"RESET ALL;", b"CLOSE ALL;UNLISTEN *;DEALLOCATE ALL;", b"SELECT pg_advisory_unlock_all();")
+PARTS = (b"RESET ALL;", b"CLOSE ALL;UNLISTEN *;DEALLOCATE ALL;", UNLOCK)
 
 
 def run(bench: Bench) -> list[Figure]:
     """Count the messages, then take the times."""
     wrapper: Any = connections["default"]
-    wrapper.ensure_connection()
+    with tenant_scope(bench.acme, actor=bench.alice):  # from here on the connection is that of the tenant's login
+        pass
     work = _work(bench, wrapper.connection)
-    with psycopg.connect(_address(), row_factory=psycopg.rows.tuple_row) as plain:
+    with psycopg.connect(_address(), cursor_factory=UnitCursor) as plain:
         asked = _messages(plain, lambda: _plain(plain))
     sent = _messages(wrapper.connection, work["unit of work"])
     figures = [Figure("messages over BEGIN, query, COMMIT", sent - asked, "", 0, f"{sent} beside {asked}")]
@@ -85,7 +88,7 @@ def _work(bench: Bench, connection: Any) -> dict[str, Callable[[], None]]:
         connection.first_message = None
 
     with tenant_scope(bench.acme, actor=bench.alice, origin=ORIGIN) as scope:
-        message = scope.binding().first_message()
+        message = scope.binding().first_message(connection.quote)
 
     def sent(first: bytes) -> Callable[[], None]:
         def send() -> None:

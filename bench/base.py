@@ -69,6 +69,9 @@ class Bench:
     globex: Tenant
     alice: Actor
     key: str
+    # What `bench.tenants` is asked for: how many tenants in all, and which of its parts (none: all).
+    count: int = 200
+    parts: tuple[str, ...] = ()
 
     @contextmanager
     def admin(self) -> Iterator[psycopg.Connection[Any]]:
@@ -83,6 +86,7 @@ class Bench:
             found = {name: str(connection.execute(f"SHOW {name}").fetchone()[0]) for name in settings}  # type: ignore[index]
         return {
             "machine": f"{os.cpu_count()} cores, {_processor()}, {platform.system()}",
+            "load": "{:.1f}, {:.1f}, {:.1f}".format(*os.getloadavg()),
             "python": platform.python_version(),
             **found,
         }
@@ -96,8 +100,11 @@ def _processor() -> str:
 
 
 @contextmanager
-def prepared() -> Iterator[Bench]:
-    """Make a server with its default settings and two tenants under `var/bench`; remove it at the end."""
+def prepared(keep: Path | None = None) -> Iterator[Bench]:
+    """Make a hardened server with its default settings and two tenants under `var/bench`; remove it at the end.
+
+    The one in the folder `keep` is used again if it is there, and stays.
+    """
     from config import embedded  # noqa: PLC0415 - reads no settings
     from config.local import prepare  # noqa: PLC0415
 
@@ -105,18 +112,24 @@ def prepared() -> Iterator[Bench]:
         os.environ.pop(name, None)
     os.environ.update(DJANGO_SETTINGS_MODULE="config.settings", LOG_LEVEL="CRITICAL")
     FOLDER.mkdir(parents=True, exist_ok=True)
-    for stale in FOLDER.glob("server-*"):
-        if not Path(f"/proc/{stale.name.rpartition('-')[2]}").exists():
-            shutil.rmtree(stale, ignore_errors=True)
-    folder = FOLDER / f"server-{os.getpid()}"
+    _tidy()
+    folder = keep or FOLDER / f"server-{os.getpid()}"
     server = prepare(folder, database=DATABASE)
     try:
         yield _provisioned(server.dsn(database=DATABASE))
     finally:
         _disconnect()
         embedded.stop(server)
-        shutil.rmtree(server.data.parent, ignore_errors=True)
-        shutil.rmtree(folder, ignore_errors=True)
+        if not keep:
+            shutil.rmtree(server.data.parent, ignore_errors=True)
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _tidy() -> None:
+    """Remove the servers of runs that were killed."""
+    for stale in FOLDER.glob("server-*"):
+        if not Path(f"/proc/{stale.name.rpartition('-')[2]}").exists():
+            shutil.rmtree(stale, ignore_errors=True)
 
 
 def _disconnect() -> None:
@@ -127,27 +140,37 @@ def _disconnect() -> None:
 
 
 def _provisioned(superuser: str) -> Bench:
-    """Migrate; make acme and globex, alice and a key of acme that may read."""
+    """Migrate and harden; make acme and globex, alice and a key of acme that may read, unless they are there."""
     import django  # noqa: PLC0415 - the settings need the database's address
 
     django.setup()
-    from django.core.management import call_command  # noqa: PLC0415
     from django.test.utils import setup_test_environment  # noqa: PLC0415
 
-    from tenants import apikeys, people, provisioning  # noqa: PLC0415
+    from config import local  # noqa: PLC0415
+    from tenants import apikeys, people  # noqa: PLC0415
     from tenants.context import SYSTEM, Actor, platform_scope  # noqa: PLC0415
+    from tenants.models import User  # noqa: PLC0415
 
     setup_test_environment()
-    call_command("migrate_schemas", "--shared", verbosity=0)
-    acme, globex = (
-        provisioning.create_tenant(slug=slug, name=slug.title(), domain=f"{slug}.localhost")
-        for slug in ("acme", "globex")
-    )
+    local.migrate()
+    acme, globex = (_tenant(slug) for slug in ("acme", "globex"))
     with platform_scope(actor=SYSTEM):
-        user = people.create_user(email="alice@acme.example", name="Alice")
-        people.set_role(user, acme, "admin")
+        user = User.objects.filter(email="alice@acme.example").first()
+        if user is None:
+            user = people.create_user(email="alice@acme.example", name="Alice")
+            people.set_role(user, acme, "admin")
         key = apikeys.issue(name="bench", tenant=acme, scopes=["audit:read"])[1]
     return Bench(superuser, acme, globex, Actor("user", str(user.pk), user.email, user.pk), key)
+
+
+def _tenant(slug: str) -> Tenant:
+    from tenants import provisioning  # noqa: PLC0415
+    from tenants.context import SYSTEM, platform_scope  # noqa: PLC0415
+    from tenants.models import Tenant  # noqa: PLC0415
+
+    with platform_scope(actor=SYSTEM):
+        found = Tenant.objects.filter(slug=slug).first()
+    return found or provisioning.create_tenant(slug=slug, name=slug.title(), domain=f"{slug}.localhost")
 
 
 def report(name: str, figures: Sequence[Figure], about: dict[str, str]) -> None:
@@ -156,11 +179,16 @@ def report(name: str, figures: Sequence[Figure], about: dict[str, str]) -> None:
     print(f"\n{name}: {', '.join(f'{key} {value}' for key, value in about.items())}")
     print(f"  {'':{width}} {'measured':>12} {'at most':>10}")
     for figure in figures:
-        aim = "" if figure.aim is None else f"{figure.aim:g}"
-        note = "  ".join(part for part in (figure.verdict, figure.note) if part)
-        print(f"  {figure.name:{width}} {figure.value:12.4g} {aim:>10} {figure.unit:<6} {note}".rstrip())
+        print(f"  {line(figure, width)}")
     content = {"about": about, "figures": [{**asdict(figure), "verdict": figure.verdict} for figure in figures]}
     (FOLDER / f"{name}.json").write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+
+
+def line(figure: Figure, width: int = 0) -> str:
+    """Return a figure as a row of the table."""
+    aim = "" if figure.aim is None else f"{figure.aim:g}"
+    note = "  ".join(part for part in (figure.verdict, figure.note) if part)
+    return f"{figure.name:{width}} {figure.value:12.4g} {aim:>10} {figure.unit:<6} {note}".rstrip()
 
 
 def interleaved(rounds: int, *runs: Callable[[], Measure]) -> list[list[Measure]]:

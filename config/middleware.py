@@ -1,4 +1,4 @@
-"""The outermost middleware: request id, log line."""
+"""The outermost middleware: request id, log line, figures."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from collections.abc import Callable
 
 import structlog
 from django.http import HttpRequest, HttpResponseBase
+
+from config import metrics
 
 _SAFE_ID = re.compile(r"[A-Za-z0-9._:/+=-]{1,128}")
 log = structlog.get_logger("daybook.request")
@@ -28,7 +30,9 @@ class RequestLog:
         with structlog.contextvars.bound_contextvars(request_id=request.id):  # type: ignore[attr-defined]
             response = self.get_response(request)
             response["X-Request-ID"] = request.id  # type: ignore[attr-defined]
-            self._log(request, response, time.perf_counter() - began)
+            seconds = time.perf_counter() - began
+            metrics.answered(request, response.status_code, seconds)
+            self._log(request, response, seconds)
         return response
 
     @staticmethod

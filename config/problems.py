@@ -18,6 +18,7 @@ from rest_framework import exceptions
 from rest_framework.response import Response
 from rest_framework.settings import api_settings
 
+from config import metrics
 from config.logs import PoolTrouble
 from tenants.errors import BadInput, CannotServe, DomainError, Fault, NotFound, NotSignedIn, Refused
 
@@ -121,6 +122,7 @@ def _faults(detail: Any, pointer: str) -> Iterator[Fault]:
 def render(_request: HttpRequest, error: Exception) -> HttpResponse:
     """Return the answer to an error outside DRF (settings.PROBLEM_RENDERER)."""
     problem = domain_error(error)
+    metrics.refused(problem.code)
     return HttpResponse(
         json.dumps(body(problem), separators=(",", ":")),
         status=problem.status,
@@ -132,6 +134,7 @@ def render(_request: HttpRequest, error: Exception) -> HttpResponse:
 def handle(error: Exception, _context: dict[str, Any]) -> Response:
     """Return the answer to an error in a DRF view (its EXCEPTION_HANDLER)."""
     problem = domain_error(error)
+    metrics.refused(problem.code)
     response = Response(
         body(problem), status=problem.status, headers=problem.headers, content_type="application/problem+json"
     )

@@ -18,11 +18,10 @@ def record(
     changes: dict[str, Any] | None = None,
     description: str = "",
     tenant_id: UUID | None = None,
-) -> None:
-    """Write an entry into the tenant's trail or, in a platform scope, into the platform log."""
+) -> UUID:
+    """Write an entry into the tenant's trail or, in a platform scope, into the platform log; return its id."""
     kind, key, label = resource
     details: dict[str, Any] = {"outcome": outcome, "description": description, "resource_label": label}
     if current_scope().realm is Realm.TENANT:
-        AuditLog.log_action(None, action, kind, key, changes, **details)
-    else:
-        platform_log.log_action(action, kind, key, changes, tenant_id=tenant_id, **details)
+        return AuditLog.log_action(None, action, kind, key, changes, **details).pk
+    return platform_log.log_action(action, kind, key, changes, tenant_id=tenant_id, **details).pk

@@ -20,7 +20,7 @@ from gunicorn.app.base import BaseApplication
 from gunicorn.arbiter import Arbiter
 from gunicorn.glogging import Logger
 
-from config import env
+from config import env, local, metrics
 
 LOOPBACK = ("127.0.0.1", "::1")
 _BACKLOG = 2048
@@ -96,20 +96,22 @@ def serve(sockets: list[socket.socket], ready: Callable[[], None] = lambda: None
     """Serve the application on bound sockets until SIGINT, SIGTERM or SIGHUP; call `ready` once it listens.
 
     Returns when all workers have ended. Database connections of this process are closed first, since workers must
-    not inherit them.
+    not inherit them, and the logins that they do not need are forgotten.
     """
+    local.forget_rights()
     for alias in connections:
         connections[alias].close()
     with suppress(KeyError):
         connections["default"].close_pool()  # type: ignore[attr-defined]
     process = os.getpid()
-    try:
-        _Server(sockets, ready).run()
-    except SystemExit as ended:
-        if os.getpid() != process:  # a worker, whose way out must not go through what the caller still has to do
-            os._exit(int(ended.code or 0))
-        if ended.code:
-            raise
+    with metrics.shared_by_workers():
+        try:
+            _Server(sockets, ready).run()
+        except SystemExit as ended:
+            if os.getpid() != process:  # a worker, whose way out must not go through what the caller still has to do
+                os._exit(int(ended.code or 0))
+            if ended.code:
+                raise
 
 
 class _Server(BaseApplication):  # type: ignore[misc]
@@ -130,6 +132,7 @@ class _Server(BaseApplication):  # type: ignore[misc]
             "logger_class": _Log,
             "loglevel": "warning",
             "when_ready": lambda _arbiter: ready(),
+            "child_exit": lambda _arbiter, worker: metrics.forget_worker(worker.pid),
         }
         super().__init__()
 

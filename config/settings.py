@@ -29,6 +29,9 @@ _LIMITS = {
     "max_parallel_workers_per_gather": "0",
     "random_page_cost": "1.1",
 }
+# How many tenants a database login may serve, and a connection before it is replaced (it grows with each).
+TENANTS_PER_LOGIN = env.whole("TENANTS_PER_LOGIN", 500, least=1)
+CONNECTION_MAX_TENANTS = env.whole("CONNECTION_MAX_TENANTS", 300, least=1)
 _default = env.database("DATABASE_URL")
 _POOL_MAX = env.whole("POOL_MAX", 16, least=1)
 DATABASES = {
@@ -50,11 +53,11 @@ DATABASES = {
 }
 if env.text("MIGRATION_DATABASE_URL", ""):
     _owner = env.database("MIGRATION_DATABASE_URL")
-    DATABASES["owner"] = {**_owner, "ENGINE": "django_tenants.postgresql_backend"}
+    DATABASES["owner"] = {**_owner, "ENGINE": "tenants.owner"}
     DATABASE_OWNER_ROLE = str(_owner["USER"])
 else:
     DATABASE_OWNER_ROLE = f"{DATABASE_ROLE_PREFIX}_owner"
-DATABASE_ROUTERS = ["django_tenants.routers.TenantSyncRouter"]
+DATABASE_ROUTERS = ["tenants.shards.UnitRouter", "django_tenants.routers.TenantSyncRouter"]
 PUBLIC_SCHEMA_NAME = "shared"
 TENANT_DB_ALIAS = "owner" if "owner" in DATABASES else "default"
 TENANT_MODEL = "tenants.Tenant"
@@ -80,6 +83,14 @@ SHARED_APPS = [
 ]
 TENANT_APPS = ["audit"]
 INSTALLED_APPS = [*SHARED_APPS, *TENANT_APPS]
+
+# Nothing is cached by this alone; what an application caches is kept apart by tenant.
+CACHES = {
+    "default": {
+        "BACKEND": "django.core.cache.backends.locmem.LocMemCache",
+        "KEY_FUNCTION": "tenants.pinned.cache_key",
+    },
+}
 
 # --- HTTP
 ROOT_URLCONF = "config.urls_platform"
@@ -118,6 +129,9 @@ WHITENOISE_AUTOREFRESH = False
 DATA_UPLOAD_MAX_MEMORY_SIZE = 5 * 1024 * 1024 + 1024
 SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if TRUSTED_PROXIES else None
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = env.flag("SECURE_COOKIES", default=False)
+
+# Whoever sends it may read /metrics; without one only this machine may.
+METRICS_TOKEN = env.text("METRICS_TOKEN", "")
 
 PROBLEM_RENDERER = "config.problems.render"
 

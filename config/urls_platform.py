@@ -11,6 +11,7 @@ from subscriptions.api.urls import platform_urlpatterns
 urlpatterns = [
     *both("healthz", health.healthz),
     *both("readyz", health.readyz),
+    *both("metrics", health.metrics_text),
     *both("api/schema", openapi.SchemaView.as_view()),
     *both("api/docs", openapi.DocsView.as_view()),
     path("api/v1/", include("audit.api.urls")),

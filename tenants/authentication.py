@@ -14,7 +14,7 @@ from rest_framework.authentication import BaseAuthentication, SessionAuthenticat
 from rest_framework.request import Request
 
 from tenants import gate
-from tenants.callers import REALM_SESSION_KEY, Caller, may_enter, realm_of
+from tenants.callers import REALM_SESSION_KEY, SLUG_SESSION_KEY, Caller, may_enter, realm_of
 from tenants.models import User
 
 # Django would update a `last_login` of the user, whom no role but the gate's may write.
@@ -42,7 +42,9 @@ class GateBackend(BaseBackend):
 @receiver(signals.user_logged_in)
 def note_sign_in(request: HttpRequest, user: User, **_kwargs: object) -> None:
     """Bind the session to this side of the walls, and note the sign-in."""
-    request.session[REALM_SESSION_KEY] = realm_of(request.caller.tenant)  # type: ignore[attr-defined]
+    tenant = request.caller.tenant  # type: ignore[attr-defined]
+    request.session[REALM_SESSION_KEY] = realm_of(tenant)
+    request.session[SLUG_SESSION_KEY] = tenant.slug if tenant else ""
     gate.signed_in(user)
 
 

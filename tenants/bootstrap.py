@@ -17,7 +17,7 @@ def bootstrap(
 
     The logins are `<prefix>_owner` (for MIGRATION_DATABASE_URL) and `<prefix>_app` (for DATABASE_URL).
     """
-    roles = {role: f"{prefix}_{role}" for role in ("owner", "app", "platform", "guard", "tenant")}
+    roles = {role: f"{prefix}_{role}" for role in ("owner", "app", "platform", "auditor", "guard", "tenant", "login")}
     with psycopg.connect(admin_dsn, autocommit=True) as connection:
         if not connection.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", [roles["owner"]]).fetchone():
             with connection.transaction():

@@ -21,6 +21,7 @@ from tenants.models import User
 from tenants.roles import RIGHTS_OF_ROLE, RIGHTS_OF_SCOPE, RIGHTS_OF_STAFF, Right
 
 REALM_SESSION_KEY = "daybook_realm"
+SLUG_SESSION_KEY = "daybook_tenant"
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +116,10 @@ def _by_session(request: HttpRequest, tenant: gate.TenantRef | None, origin: Ori
     """Return the person whose session this is, if it was begun on this side of the walls and still holds."""
     session, anonymous = request.session, Caller(tenant, ANONYMOUS, frozenset(), AnonymousUser(), origin)
     user_id = session.get(SESSION_KEY)
-    if not user_id or session.get(REALM_SESSION_KEY) != realm_of(tenant):
+    if not user_id:
+        return anonymous
+    if session.get(REALM_SESSION_KEY) != realm_of(tenant):
+        _record_strayed(request, origin)
         return anonymous
     user = gate.person(user_id=user_id, tenant_id=tenant.id if tenant else None)
     if (
@@ -127,6 +131,16 @@ def _by_session(request: HttpRequest, tenant: gate.TenantRef | None, origin: Ori
     if not constant_time_compare(session.get(HASH_SESSION_KEY, ""), user.get_session_auth_hash()):
         return anonymous
     return _person(user, tenant, origin, by_session=True)
+
+
+def _record_strayed(request: HttpRequest, origin: Origin) -> None:
+    """Record on the session's own side that it was sent to another: browsers do not, so somebody carried it there."""
+    slug = request.session.get(SLUG_SESSION_KEY)
+    home = gate.tenant(slug) if slug else None
+    if request.session.get(REALM_SESSION_KEY) == realm_of(home):
+        caller = _by_session(request, home, origin)
+        if caller.known:
+            caller.record_refusal("access.denied", f"The session was sent to {host_name(request)}.")
 
 
 def _person(user: User, tenant: gate.TenantRef | None, origin: Origin, *, by_session: bool) -> Caller:

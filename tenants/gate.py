@@ -29,6 +29,7 @@ class TenantRef:
     schema_name: str
     shard: str
     status: str
+    login: str
 
     @property
     def suspended(self) -> bool:

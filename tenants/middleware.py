@@ -33,7 +33,7 @@ class Gate:
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
         """Identify the caller, or answer the refusal."""
-        if request.path_info.rstrip("/") in {"/healthz", "/readyz"}:
+        if request.path_info.rstrip("/") in {"/healthz", "/readyz", "/metrics"}:
             return self.get_response(request)
         try:
             caller = caller_of(request, _origin(request))

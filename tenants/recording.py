@@ -7,7 +7,7 @@ from uuid import UUID
 
 
 class Recorder(Protocol):
-    """Writes one entry into the trail of the open scope: the tenant's, or the platform's."""
+    """Writes one entry into the trail of the open scope, the tenant's or the platform's, and returns its id."""
 
     def __call__(  # noqa: D102
         self,
@@ -18,10 +18,10 @@ class Recorder(Protocol):
         changes: dict[str, Any] | None = None,
         description: str = "",
         tenant_id: UUID | None = None,
-    ) -> None: ...
+    ) -> UUID: ...
 
 
-def _unfilled(**_entry: object) -> None:
+def _unfilled(**_entry: object) -> UUID:
     raise RuntimeError("No recorder is set: `config.apps` sets tenants.recording.record when Django starts.")
 
 
@@ -42,12 +42,12 @@ def record(
     changes: dict[str, Any] | None = None,
     description: str = "",
     tenant_id: UUID | None = None,
-) -> None:
-    """Record an action on a resource (type, id, label) in the open scope's trail and transaction.
+) -> UUID:
+    """Record an action on a resource (type, id, label) in the open scope's trail and transaction; return its id.
 
     `tenant_id` says which tenant an entry of the platform log is about; a tenant's own trail needs no telling.
     """
-    _recorder(
+    return _recorder(
         action=action,
         resource=resource,
         outcome=outcome,

@@ -31,11 +31,16 @@ ROOT = Path(__file__).parents[1]
 
 def temporary(prefix: str) -> Path:
     """Make a folder that every user may enter (pytest's own are the caller's alone), in memory where there is room."""
-    memory = Path("/dev/shm")  # noqa: S108
-    roomy = memory.is_dir() and shutil.disk_usage(memory).free > 2_000_000_000
-    folder = Path(tempfile.mkdtemp(prefix=prefix, dir=memory if roomy and may_run_programs(memory) else None)).resolve()
+    folder = Path(tempfile.mkdtemp(prefix=prefix, dir=memory())).resolve()
     folder.chmod(0o755)
     return folder
+
+
+def memory() -> Path | None:
+    """Return a folder in memory with room for a server: databases are made and dropped there in no time."""
+    folder = Path("/dev/shm")  # noqa: S108
+    roomy = folder.is_dir() and shutil.disk_usage(folder).free > 3_000_000_000
+    return folder if roomy and may_run_programs(folder) else None
 
 
 def may_run_programs(folder: Path) -> bool:

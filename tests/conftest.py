@@ -5,14 +5,14 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import uuid
 from collections.abc import Iterator
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import psycopg
 import pytest
+from clones import cloned, leave
+from clusters import memory
 from world import World, build
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -41,14 +41,15 @@ def _start_cluster(config: pytest.Config) -> None:
     from config import embedded
     from config.local import prepare
 
-    for stale in (ROOT / "var").glob("test-*"):
+    home = memory() or ROOT / "var"
+    home.mkdir(exist_ok=True)
+    for stale in home.glob("daybook-test-*"):
         if not Path(f"/proc/{stale.name.rpartition('-')[2]}").exists():
             shutil.rmtree(stale, ignore_errors=True)
     for name in ("DATABASE_URL", "MIGRATION_DATABASE_URL", "SECRET_KEY", "ALLOWED_HOSTS", "PORT"):
         os.environ.pop(name, None)
     os.environ["LOG_LEVEL"] = "CRITICAL"
-    (ROOT / "var").mkdir(exist_ok=True)
-    folder = ROOT / "var" / f"test-{os.getpid()}"
+    folder = home / f"daybook-test-{os.getpid()}"
     server = prepare(folder, database=TEMPLATE, settings=FAST)
     os.environ["DAYBOOK_TEST_SUPERUSER"] = server.dsn()
 
@@ -61,21 +62,12 @@ def _start_cluster(config: pytest.Config) -> None:
 
 
 def _make_template() -> None:
-    from django.core.management import call_command
-    from django.db import connections
 
-    call_command("migrate_schemas", "--shared", verbosity=0)
+    from config import local
+
+    local.migrate()
     os.environ["DAYBOOK_TEST_KEYS"] = json.dumps(build())
-    connections.close_all()
-    close_pool()
-
-
-def close_pool() -> None:
-    """Close the pool of the application's login, which may belong to another database."""
-    from django.db import connections
-
-    with suppress(KeyError):
-        connections["default"].close_pool()  # type: ignore[attr-defined]
+    leave()
 
 
 @pytest.fixture(scope="session")
@@ -88,19 +80,5 @@ def superuser() -> Iterator[psycopg.Connection[Any]]:
 @pytest.fixture
 def world(superuser: psycopg.Connection[Any]) -> Iterator[World]:
     """A clone of the world of this test's own."""
-    from django.db import connections
-
-    name = f"test_{uuid.uuid4().hex[:16]}"
-    superuser.execute(f"CREATE DATABASE {name} TEMPLATE {TEMPLATE}")
-    # A clone has not the template's rights on the database itself.
-    superuser.execute(
-        f"REVOKE ALL ON DATABASE {name} FROM PUBLIC; GRANT CONNECT ON DATABASE {name} TO daybook_app; "
-        f"GRANT CONNECT, CREATE ON DATABASE {name} TO daybook_owner"
-    )
-    for alias in connections:
-        connections[alias].close()
-        connections.settings[alias]["NAME"] = connections[alias].settings_dict["NAME"] = name
-    yield World(name, os.environ["DAYBOOK_TEST_SUPERUSER"], json.loads(os.environ["DAYBOOK_TEST_KEYS"]))
-    connections.close_all()
-    close_pool()
-    superuser.execute(f"DROP DATABASE {name} WITH (FORCE)")
+    with cloned(superuser, TEMPLATE) as clone:
+        yield clone

@@ -18,7 +18,7 @@ from typing import Any, Self
 ROOT = Path(__file__).resolve().parent.parent
 READY = "Daybook is ready."
 _PATIENCE = 180.0
-_OURS = ("DATABASE_URL", "MIGRATION_DATABASE_URL", "SECRET_KEY", "ALLOWED_HOSTS", "LOG_LEVEL")
+_OURS = ("DATABASE_URL", "MIGRATION_DATABASE_URL", "SUPERUSER_DATABASE_URL", "SECRET_KEY", "ALLOWED_HOSTS", "LOG_LEVEL")
 
 
 def free_port() -> int:
@@ -88,9 +88,13 @@ class Demo:
 
     def kill(self) -> None:
         """Kill all of it, the database too, as a power cut would."""
-        for process in self.left():
-            with suppress(ProcessLookupError):
-                os.kill(process, signal.SIGKILL)
+        began = time.monotonic()
+        # Again and again: one may have been started between the look and the kill, and dying takes a moment.
+        while (found := self.left()) and time.monotonic() - began < _PATIENCE:
+            for process in found:
+                with suppress(ProcessLookupError):
+                    os.kill(process, signal.SIGKILL)
+            time.sleep(0.01)
         self.process.wait(60)
 
     def __enter__(self) -> Self:

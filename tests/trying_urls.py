@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import logging
+import time
 from typing import Any
 
+import structlog
 from asgiref.sync import sync_to_async
 from django.core.exceptions import PermissionDenied
 from django.db import connection, transaction
@@ -98,6 +101,16 @@ async def slow(request: HttpRequest) -> JsonResponse:
     return JsonResponse({"tenant": tenant.slug, "first": first, "second": second, "count": count})
 
 
+def logged(request: HttpRequest) -> HttpResponse:
+    """Log by both ways of logging, with a pause in which other requests come."""
+    for word in ("before", "after"):
+        structlog.get_logger("view").warning(word)
+        logging.getLogger("some.library").warning("%s in a library", word)
+        labels()
+        time.sleep(0.01)
+    return HttpResponse()
+
+
 urlpatterns = [
     path("answer/<int:status>", answer),
     path("fail/<str:name>", fail),
@@ -105,6 +118,7 @@ urlpatterns = [
     path("rest", Rest.as_view()),
     path("outside", outside),
     path("slow", slow),
+    path("logged", logged),
 ]
 handler400 = handler403 = handler404 = "config.problems.client_error"
 handler500 = "config.problems.server_error"

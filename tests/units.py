@@ -13,11 +13,16 @@ from psycopg import pq
 from tenants.backend.connection import UnitConnection
 
 
-def raw() -> UnitConnection:
-    """Return psycopg's connection of this thread; there is one for each test, so units follow each other on it."""
+def raw(login: str | None = None) -> UnitConnection:
+    """Return psycopg's connection of this thread; logged in as `login`, if one is said.
+
+    Units of one login follow each other on it.
+    """
     from django.db import connection
 
     connection.ensure_connection()
+    if login:
+        connection._log_in(login)  # type: ignore[attr-defined]
     found: UnitConnection = connection.connection
     return found
 

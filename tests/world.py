@@ -120,6 +120,20 @@ class World:
             cursor = connection.execute(statement, parameters or None)
             return cursor.fetchall() if cursor.description else []
 
+    def dsn(self, slug: str | None = None) -> dict[str, Any]:
+        """Return how to connect as the login of a tenant; without one, as the application's own."""
+        from django.conf import settings
+
+        from tenants.backend.pool import password_of
+
+        database = settings.DATABASES["default"]
+        login, password = str(database["USER"]), str(database["PASSWORD"])
+        if slug:
+            login = self.tenant(slug).login
+            password = password_of(login, password)
+        place = {"host": database["HOST"], "port": database["PORT"], "dbname": self.database}
+        return {**place, "user": login, "password": password}
+
     def entries(self, slug: str) -> int:
         """Return how many entries a tenant's trail has, counted beyond all walls."""
         schema = self.sql("SELECT schema_name FROM shared.tenants_tenant WHERE slug = %s", slug)[0][0]

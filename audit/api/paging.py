@@ -29,7 +29,9 @@ def answer(
     The cursors hold for this tenant, filter and order, and for what else `binding` says of the list.
     Raises BadInput for a cursor of another list.
     """
-    bound = (tenant.id if tenant else None, asked.filter, asked.order, *binding)
+    # The schema's name is another one where a trail was imported with its transactions numbered anew.
+    whose = (tenant.id, tenant.schema_name) if tenant else None
+    bound = (whose, asked.filter, asked.order, *binding)
     found = query.matching(entries.select_related("agent"), asked.filter)
     page = query.page(found, asked.order, _place(asked, found, bound), asked.limit)
 

@@ -58,6 +58,7 @@ class Migration(migrations.Migration):
             ],
             options={
                 'db_table': 'audit_user_agent',
+                'base_manager_name': 'objects',
                 'abstract': False,
                 'managed': False,
             },

@@ -1,4 +1,6 @@
 -- What keeps a trail as it was written. Loaded once, into the schema `guard`.
+-- The triggers name the schema of every function, operator and type: they run under the search_path of whoever
+-- writes, and one that puts operators of his own first must not answer for them. (A SET clause would cost more.)
 
 -- UUIDv7 of one clock reading: milliseconds in the first 48 bits, the microseconds in the next 12 as a
 -- fraction of 4096 (as PostgreSQL's own uuidv7() does). That one is not used, since after a clock has been set
@@ -15,14 +17,16 @@ END $$;
 -- An id says when: created_at is computed from it. So a false id is a false time, and is refused.
 CREATE FUNCTION guard.check_id() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
-  IF uuid_extract_version(NEW.id) IS DISTINCT FROM 7
-     OR uuid_extract_timestamp(NEW.id) NOT BETWEEN clock_timestamp() - interval '1 second'
-                                               AND clock_timestamp() + interval '1 second' THEN
+  IF (pg_catalog.uuid_extract_version(NEW.id) OPERATOR(pg_catalog.=) 7
+      AND pg_catalog.uuid_extract_timestamp(NEW.id) OPERATOR(pg_catalog.>=)
+          (pg_catalog.clock_timestamp() OPERATOR(pg_catalog.-) interval '1 second')
+      AND pg_catalog.uuid_extract_timestamp(NEW.id) OPERATOR(pg_catalog.<=)
+          (pg_catalog.clock_timestamp() OPERATOR(pg_catalog.+) interval '1 second')) IS NOT TRUE THEN
     RAISE EXCEPTION 'The id % does not say the time of now; leave the id to the database', NEW.id
       USING ERRCODE = 'restrict_violation';
   END IF;
   -- Pollers go by it: a false one would hide the entry from them.
-  IF NEW.transaction_id <> pg_current_xact_id()::text::bigint THEN
+  IF NEW.transaction_id OPERATOR(pg_catalog.<>) pg_catalog.pg_current_xact_id()::pg_catalog.text::bigint THEN
     RAISE EXCEPTION 'The entry says transaction %, which is not its own; leave it to the database', NEW.transaction_id
       USING ERRCODE = 'restrict_violation';
   END IF;
@@ -32,10 +36,11 @@ END $$;
 -- The one change that exists: the guard's function clears the pointer to a deleted user, which is no evidence.
 CREATE FUNCTION guard.refuse_change() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
-  IF TG_OP = 'UPDATE' AND TG_NARGS = 1 AND current_user = '{guard}' THEN
+  IF TG_OP OPERATOR(pg_catalog.=) 'UPDATE' AND TG_NARGS OPERATOR(pg_catalog.=) 1
+     AND current_user OPERATOR(pg_catalog.=) '{guard}' THEN
     OLD.user_id := NULL;
     -- The same bytes: `=` would take a jsonb 1.0 for 1.00.
-    IF NEW *= OLD THEN
+    IF NEW OPERATOR(pg_catalog.*=) OLD THEN
       RETURN NEW;
     END IF;
   END IF;

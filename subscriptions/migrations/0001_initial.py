@@ -62,6 +62,7 @@ class Migration(migrations.Migration):
             ],
             options={
                 'db_table': 'platform_user_agent',
+                'base_manager_name': 'objects',
                 'abstract': False,
                 'managed': False,
             },

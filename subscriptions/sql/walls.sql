@@ -6,10 +6,29 @@ CALL guard.wall('shared.platform_log', NULL);
 CALL guard.wall('shared.platform_user_agent', NULL);
 
 GRANT SELECT, INSERT, UPDATE ON shared.subscriptions_plan, shared.subscriptions_tenantsubscription TO "{platform}";
-GRANT SELECT, INSERT ON shared.platform_log, shared.platform_user_agent TO "{platform}";
+GRANT INSERT (user_agent), SELECT ON shared.platform_user_agent TO "{platform}";
+GRANT SELECT, INSERT ON shared.platform_log TO "{platform}";
 CREATE INDEX platform_log_tenant ON shared.platform_log (tenant_id, id);
 
 -- The guard clears pointers to deleted users.
 CREATE POLICY guard ON shared.platform_log TO "{guard}" USING (true) WITH CHECK (true);
 GRANT USAGE ON SCHEMA shared TO "{guard}";
 GRANT SELECT, UPDATE (user_id) ON shared.platform_log TO "{guard}";
+
+-- Whether the unit of work names a reason for reading the trail of the tenant that a table is of: an entry of the
+-- platform log, committed before (so that no rollback takes it back) and not long ago. Policies ask it
+-- (audit/sql/rights.sql): without a recorded reason the auditor sees nothing.
+CREATE FUNCTION guard.reason_given(trail regclass) RETURNS boolean
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+  SELECT EXISTS (
+    SELECT FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace
+      JOIN shared.tenants_tenant AS t ON t.schema_name = n.nspname
+      JOIN shared.platform_log AS p ON p.tenant_id = t.id
+     WHERE c.oid = trail
+       AND p.id = (nullif(current_setting('daybook.context', true), '')::jsonb ->> 'reason')::uuid
+       AND p.action = 'trail.read' AND p.outcome = 'success' AND p.description <> ''
+       AND p.id > guard.first_id(transaction_timestamp() - interval '10 minutes')
+       AND p.transaction_id IS DISTINCT FROM pg_current_xact_id_if_assigned()::text::bigint)
+$$;
+REVOKE ALL ON FUNCTION guard.reason_given FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION guard.reason_given TO "{auditor}";

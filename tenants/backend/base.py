@@ -7,24 +7,57 @@ Here the path belongs to the transaction, together with a role, and there is not
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 from django.core.exceptions import ImproperlyConfigured
 from django.db import transaction
+from django.db.transaction import TransactionManagementError
 from django.utils.functional import cached_property
 from django_tenants.postgresql_backend import base
 from psycopg.pq import TransactionStatus
+from psycopg_pool import ConnectionPool
 
+from tenants.backend import pool
+from tenants.backend.cursor import UnitCursor
 from tenants.backend.unit import SHARED_SCHEMA, Binding, current
 from tenants.errors import NoScope, ScopeConflict
 
 
+class _OuterUnit(AbstractContextManager[None]):
+    """A transaction of one scope. A class, since it is entered for each request: a generator takes twice as long."""
+
+    def __init__(self, wrapper: DatabaseWrapper, scope: object, binding: Binding) -> None:
+        self._wrapper, self._scope, self._binding = wrapper, scope, binding
+        self._atomic = transaction.atomic(using=wrapper.alias)
+
+    def __enter__(self) -> None:
+        self._wrapper.bind(self._scope, self._binding)
+        try:
+            self._atomic.__enter__()
+        except BaseException:
+            self._wrapper.unbind()
+            raise
+
+    def __exit__(self, *error: object) -> None:
+        kept, committed = error[0] is None and not self._wrapper.needs_rollback, False
+        try:
+            self._atomic.__exit__(*error)
+            committed = kept
+        finally:
+            self._wrapper.unbind()
+            for hook in pool.on_end:
+                hook(self._scope, committed)
+
+
 class DatabaseWrapper(base.DatabaseWrapper):  # type: ignore[misc]
-    """A connection of the application's login, which owns nothing and may do nothing by itself."""
+    """A connection of one of the application's logins, which own nothing and may do nothing by themselves."""
 
     _scope: object | None = None
     _binding: Binding | None = None
+    # Whose connection it is: None for the alias's own login, else that of some tenants.
+    _login: str | None = None
+    connection: Any
 
     def get_connection_params(self) -> dict[str, Any]:
         """Return what a connection is made with. Raises ImproperlyConfigured where it would not be a UnitConnection."""
@@ -33,7 +66,30 @@ class DatabaseWrapper(base.DatabaseWrapper):  # type: ignore[misc]
             raise ImproperlyConfigured("OPTIONS['pool'] is not set: units of work need UnitConnection, which it makes.")
         if self.settings_dict["CONN_HEALTH_CHECKS"]:
             raise ImproperlyConfigured("CONN_HEALTH_CHECKS is not supported: it sends queries outside units of work.")
-        return params
+        return {**pool.parameters(self._login, params), "cursor_factory": UnitCursor}
+
+    def _configure_connection(self, connection: Any) -> bool:
+        connection.learn()
+        return bool(super()._configure_connection(connection))
+
+    @property
+    def pool(self) -> ConnectionPool[Any]:
+        """The pool of the login that this connection works for."""
+        pools: dict[Any, ConnectionPool[Any]] = self._connection_pools
+        key = (self.alias, self._login)
+        if key not in pools:
+            params = {**self.get_connection_params(), "autocommit": True}
+            options = pool.options(self._login, self.settings_dict["OPTIONS"]["pool"])
+            made: ConnectionPool[Any]
+            made = ConnectionPool(kwargs=params, open=False, configure=self._configure_connection, **options)  # type: ignore[arg-type]
+            # Two threads may both make one; the one that is not kept was never opened.
+            pools.setdefault(key, made)
+        return pools[key]
+
+    def close_pool(self) -> None:
+        """Close the pools of all logins of this alias."""
+        for key in [key for key in self._connection_pools if key[0] == self.alias]:
+            self._connection_pools.pop(key).close()
 
     @cached_property
     def pg_version(self) -> int:
@@ -66,44 +122,68 @@ class DatabaseWrapper(base.DatabaseWrapper):  # type: ignore[misc]
             raise ScopeConflict("This connection works for another scope now; a task must not share its transaction.")
         return super()._cursor(name)
 
-    @contextmanager
-    def unit(self, scope: object, binding: Binding, *, parent: object | None) -> Iterator[None]:
-        """Run the block in a transaction bound to `binding`; in `parent`'s one (a savepoint) if there is one.
+    def unit(self, scope: object, binding: Binding, *, parent: object | None) -> AbstractContextManager[None]:
+        """Return what runs a block in a transaction bound to `binding`: in `parent`'s one (a savepoint), if any.
 
-        `scope` is what `current` must hold for as long as queries are sent.
+        `scope` is what `current` must hold for as long as queries are sent. Raises ScopeConflict.
         """
         if self._scope is not parent:
             raise ScopeConflict("The open scope belongs to another thread's or task's connection: open it elsewhere.")
-        opened = self._inner_unit(scope, binding) if self._scope else self._outer_unit(scope, binding)
-        with opened:
-            yield
+        return self._inner_unit(scope, binding) if self._scope else _OuterUnit(self, scope, binding)
 
-    @contextmanager
-    def _outer_unit(self, scope: object, binding: Binding) -> Iterator[None]:
-        self.ensure_connection()
-        if self.connection.pgconn.transaction_status != TransactionStatus.IDLE:
-            raise ScopeConflict("This transaction was begun for another scope: one transaction, one tenant.")
-        self.connection.first_message = binding.first_message()
+    def bind(self, scope: object, binding: Binding) -> None:
+        """Take a connection of the login, whose next transaction is the scope's. Raises ScopeConflict."""
+        self._log_in(binding.login)
+        self.connection.binding = binding
+        self.connection.first_message = binding.first_message(self.connection.quote, self.connection.clean)
+        self.connection.tenants.update(binding.tenants)
         self._scope, self._binding = scope, binding
-        try:
-            with transaction.atomic(using=self.alias):
-                yield
-        finally:
-            self._unbind()
 
-    def _unbind(self) -> None:
+    def unbind(self) -> None:
+        """Forget the scope: nothing more is sent."""
         self._scope = self._binding = None
         if self.connection is not None:
             self.connection.first_message = None
 
+    def _log_in(self, login: str | None) -> None:
+        """Take a connection of a login from its pool; another login's goes back to its own."""
+        if self._login == login:
+            if self.connection is None:
+                self.ensure_connection()
+        elif not self.in_atomic_block:
+            self.close()
+            self._login = login
+            self.ensure_connection()
+        elif self._is_idle():
+            # In a bare `atomic` that has sent nothing yet: whose transaction it will be is said only now.
+            self._close()
+            self._login = login
+            self.connection = self.get_new_connection(self.get_connection_params())
+            self.connection.autocommit = False
+        if not self._is_idle():
+            raise ScopeConflict("This transaction was begun for another scope: one transaction, one tenant.")
+
+    def _is_idle(self) -> bool:
+        return bool(self.connection.pgconn.transaction_status == TransactionStatus.IDLE)
+
+    def _commit(self) -> Any:
+        # After an error PostgreSQL answers COMMIT by rolling back, and psycopg says nothing.
+        if self.connection is not None and self.connection.pgconn.transaction_status == TransactionStatus.INERROR:
+            raise TransactionManagementError(
+                "A statement of this unit of work failed and its error was passed over, so nothing can be committed. "
+                "Let the error out, or run the statement in `transaction.atomic()`."
+            )
+        return super()._commit()
+
     def run_and_clear_commit_hooks(self) -> None:
         """Run what waits for the commit outside the unit of work: it may open a unit of its own."""
-        self._unbind()
+        self.unbind()
         super().run_and_clear_commit_hooks()
 
     def _close(self) -> None:
         # The connection goes back to the pool, whoever closed it in the middle of a unit.
         self.connection.first_message = None
+        pool.retire(self.connection)
         super()._close()
 
     @contextmanager
@@ -113,20 +193,32 @@ class DatabaseWrapper(base.DatabaseWrapper):  # type: ignore[misc]
         # Without a savepoint nothing would restore the outer binding.
         self.validate_no_broken_transaction()
         with transaction.atomic(using=self.alias):
-            self._control(binding.settings())
+            self._bind_again(binding)
             self._scope, self._binding = scope, binding
+            # If the transaction ended in here, the next one would be the outer unit's, under the inner's name.
+            message, self.connection.first_message = self.connection.first_message, None
             try:
                 yield
             finally:
                 self._scope, self._binding = outer_scope, outer_binding
+                if self.connection is not None:
+                    self.connection.first_message, self.connection.binding = message, outer_binding
             # After an error the savepoint's rollback restores the settings; after success they must be said.
             if not self.needs_rollback:
-                self._control(outer_binding.settings())
+                self._bind_again(outer_binding)
 
-    def _control(self, statement: bytes | str) -> None:
+    def _bind_again(self, binding: Binding) -> None:
+        self.connection.tenants.update(binding.tenants)
+        with self.wrap_database_errors:
+            self.connection.bind_again(binding)
+
+    def _control(self, statement: str) -> None:
         """Send a statement that steers the transaction itself."""
         with self.wrap_database_errors:
-            self.connection.execute(statement)
+            if self.connection.pgconn.pipeline_status:
+                self.connection.execute(statement)
+            else:
+                self.connection.control(statement.encode())
 
     def _savepoint(self, sid: str) -> None:
         self._control(self.ops.savepoint_create_sql(sid))

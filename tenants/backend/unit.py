@@ -6,6 +6,7 @@ does not clear a session role, so every message names its role, the gate's too.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import lru_cache
@@ -20,12 +21,22 @@ SHARED_SCHEMA = "shared"
 # The scope that is open in this thread or task; `tenants.context` says what it is.
 current: ContextVar[Any] = ContextVar("scope", default=None)
 
-_CLEAN = b"BEGIN;RESET ALL;CLOSE ALL;UNLISTEN *;DEALLOCATE ALL;SELECT pg_advisory_unlock_all();"
+# What clears a session. Locks that outlive a transaction must be released by a SELECT, which costs as much as all
+# else; a hardened server refuses to take them.
+# BEGIN names its modes: RESET ALL comes too late for a `default_transaction_read_only` that was left behind.
+_BEGIN = b"BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE NOT DEFERRABLE;"
+CLEAN = _BEGIN + b"RESET ALL;CLOSE ALL;UNLISTEN *;DEALLOCATE ALL;"
+UNLOCK = b"SELECT pg_advisory_unlock_all();"
 
 
 def platform_role() -> str:
     """Return the role that units of work of the platform run as."""
     return f"{settings.DATABASE_ROLE_PREFIX}_platform"
+
+
+def auditor_role() -> str:
+    """Return the role of the platform within a tenant: it appends to the trail, and reads it for a recorded reason."""
+    return f"{settings.DATABASE_ROLE_PREFIX}_auditor"
 
 
 def tenant_role(tenant_id: UUID) -> str:
@@ -35,25 +46,37 @@ def tenant_role(tenant_id: UUID) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Binding:
-    """The role (None: the login role itself), the search_path and the context of a unit of work."""
+    """The role (None: the login role itself), the search_path and the context of a unit of work.
+
+    `login` is the database login that may take on the role (None: that of the database alias).
+    """
 
     role: str | None
     path: tuple[str, ...]
     context: str = ""
+    login: str | None = None
 
-    def settings(self) -> bytes:
-        """Return the SET LOCAL statements, `;` after each. pg_temp comes last, so that it shadows nothing."""
-        context = sql.Literal(self.context).as_bytes(None)
+    @property
+    def tenants(self) -> tuple[str, ...]:
+        """The tenant's schema, if there is one."""
+        return self.path[:-1]
+
+    def settings(self, quote: Callable[[bytes], bytes]) -> bytes:
+        """Return the SET LOCAL statements, `;` after each. `quote` makes a literal of text."""
+        context = quote(self.context.encode())
         return _role_and_path(self.role, self.path) + b"SET LOCAL daybook.context=" + context + b";"
 
-    def first_message(self) -> bytes:
+    def first_message(self, quote: Callable[[bytes], bytes], clean: bytes = CLEAN + UNLOCK) -> bytes:
         """Return the message that begins the transaction: BEGIN, clean, bind."""
-        return _CLEAN + self.settings()
+        return clean + self.settings(quote)
 
 
 @lru_cache(maxsize=4096)
 def _role_and_path(role: str | None, path: tuple[str, ...]) -> bytes:
-    """Return the settings that are the same for all units of work of a tenant (kept: quoting takes 25 µs)."""
+    """Return the settings that are the same for all units of work of a tenant (kept: quoting takes 25 µs).
+
+    pg_temp comes last, so that it shadows nothing.
+    """
     name = sql.Identifier(role) if role else sql.SQL("NONE")
     schemas = sql.SQL(",").join(sql.Identifier(part) for part in (*path, "pg_temp"))
     return sql.SQL("SET LOCAL ROLE {};SET LOCAL search_path={};").format(name, schemas).as_bytes(None)

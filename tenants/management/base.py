@@ -12,13 +12,18 @@ from typing import Any, ClassVar
 from django.contrib.auth.password_validation import validate_password
 from django.core.exceptions import ValidationError
 from django.core.management.base import BaseCommand, CommandError, CommandParser
-from django.db import InterfaceError, OperationalError
+from django.db import InterfaceError, OperationalError, ProgrammingError
+from psycopg import errors
 from psycopg_pool import PoolTimeout
 
 from tenants import gate
 from tenants.context import SYSTEM, Actor, Origin, Scope, platform_scope, tenant_scope
 from tenants.errors import DomainError
+from tenants.migrator import UNMIGRATED
 from tenants.models import User
+
+# What a statement of this release says in a database of none, or of an older one.
+_UNMIGRATED = (errors.UndefinedTable, errors.UndefinedColumn, errors.UndefinedFunction, errors.InvalidSchemaName)
 
 
 class PlainCommand(BaseCommand):
@@ -145,12 +150,17 @@ def check_password(user: User, password: str) -> str:
 
 @contextmanager
 def one_line() -> Iterator[None]:
-    """Turn refusals, and a database that is away, into a CommandError."""
+    """Turn refusals, and a database that is away or not migrated, into a CommandError."""
     try:
         yield
     except DomainError as error:
         raise CommandError(error.detail) from error
-    except (OperationalError, InterfaceError, PoolTimeout) as error:
+    except (ProgrammingError, *_UNMIGRATED) as error:
+        if not isinstance(error, _UNMIGRATED) and not isinstance(error.__cause__, _UNMIGRATED):
+            raise
+        reason = str(error).strip().partition("\n")[0]
+        raise CommandError(f"{UNMIGRATED} ({reason})") from error
+    except (OperationalError, InterfaceError, PoolTimeout, errors.OperationalError, errors.InterfaceError) as error:
         reason = str(error).strip().partition("\n")[0]
         raise CommandError(
             f"The database did not answer: {reason}. Is it running, and is DATABASE_URL right?"

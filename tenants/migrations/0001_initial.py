@@ -47,6 +47,7 @@ class Migration(migrations.Migration):
                 ('name', models.CharField(max_length=200)),
                 ('status', models.CharField(choices=[('active', 'Active'), ('suspended', 'Suspended')], default='active', max_length=20)),
                 ('shard', models.CharField(default='default', editable=False, max_length=63)),
+                ('login', models.CharField(editable=False, max_length=63)),
                 ('created_at', models.DateTimeField(db_default=django.db.models.functions.datetime.Now(), editable=False)),
             ],
             options={
@@ -104,6 +105,29 @@ class Migration(migrations.Migration):
             ],
             options={
                 'constraints': [models.CheckConstraint(condition=models.Q(('tenant', None), ('user', None), _connector='XOR'), name='key_of_tenant_or_staff')],
+            },
+        ),
+        migrations.CreateModel(
+            name='SchemaTemplate',
+            fields=[
+                ('fingerprint', models.CharField(max_length=64, primary_key=True, serialize=False)),
+                ('statements', models.JSONField()),
+                ('created_at', models.DateTimeField(db_default=django.db.models.functions.datetime.Now())),
+            ],
+        ),
+        migrations.CreateModel(
+            name='TenantMigration',
+            fields=[
+                ('id', models.BigAutoField(primary_key=True, serialize=False)),
+                ('app', models.CharField(max_length=63)),
+                ('name', models.CharField(max_length=255)),
+                ('state', models.CharField(choices=[('applied', 'Applied'), ('failed', 'Failed')], max_length=20)),
+                ('error', models.TextField(blank=True, default='')),
+                ('changed_at', models.DateTimeField(db_default=django.db.models.functions.datetime.Now())),
+                ('tenant', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='+', to='tenants.tenant')),
+            ],
+            options={
+                'constraints': [models.UniqueConstraint(fields=('tenant', 'app', 'name'), name='one_state_per_migration')],
             },
         ),
     ]

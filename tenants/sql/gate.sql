@@ -2,22 +2,22 @@
 -- SECURITY DEFINER, so nobody needs rights on hosts, keys, credentials and sessions.
 
 CREATE FUNCTION gate.host(host text)
-RETURNS TABLE (id uuid, slug text, name text, schema_name text, shard text, status text)
+RETURNS TABLE (id uuid, slug text, name text, schema_name text, shard text, status text, login text)
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = shared, pg_temp AS $$
-  SELECT t.id, t.slug, t.name, t.schema_name, t.shard, t.status
+  SELECT t.id, t.slug, t.name, t.schema_name, t.shard, t.status, t.login
     FROM tenants_domain d JOIN tenants_tenant t ON t.id = d.tenant_id WHERE d.domain = host
 $$;
 
 CREATE FUNCTION gate.tenant(wanted text)
-RETURNS TABLE (id uuid, slug text, name text, schema_name text, shard text, status text)
+RETURNS TABLE (id uuid, slug text, name text, schema_name text, shard text, status text, login text)
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = shared, pg_temp AS $$
-  SELECT t.id, t.slug, t.name, t.schema_name, t.shard, t.status FROM tenants_tenant t WHERE t.slug = wanted
+  SELECT t.id, t.slug, t.name, t.schema_name, t.shard, t.status, t.login FROM tenants_tenant t WHERE t.slug = wanted
 $$;
 
 -- The last use is kept to the minute, so that a busy key does not make a busy row.
 CREATE FUNCTION gate.key(key_digest bytea)
 RETURNS TABLE (id uuid, name text, scopes text[], valid boolean, tenant_id uuid, slug text, tenant_name text,
-               schema_name text, shard text, status text, user_id uuid, email text, staff_role text)
+               schema_name text, shard text, status text, login text, user_id uuid, email text, staff_role text)
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = shared, pg_temp AS $$
 BEGIN
   UPDATE tenants_apikey k SET last_used_at = now()
@@ -26,7 +26,7 @@ BEGIN
   RETURN QUERY
   SELECT k.id, k.name::text, k.scopes::text[], k.revoked_at IS NULL AND coalesce(k.expires_at > now(), true)
            AND coalesce(u.is_active, true),
-         t.id, t.slug::text, t.name::text, t.schema_name::text, t.shard::text, t.status::text,
+         t.id, t.slug::text, t.name::text, t.schema_name::text, t.shard::text, t.status::text, t.login::text,
          u.id, u.email::text, u.staff_role::text
     FROM tenants_apikey k LEFT JOIN tenants_tenant t ON t.id = k.tenant_id LEFT JOIN tenants_user u ON u.id = k.user_id
    WHERE k.digest = key_digest;

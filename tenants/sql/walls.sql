@@ -17,6 +17,24 @@ BEGIN
 END $$;
 REVOKE ALL ON PROCEDURE guard.wall FROM PUBLIC;
 
+-- What the role of the tenant whose schema comes first in the path may do with its tables. Migrations of tenants'
+-- applications say it beside each table; in a schema that is no tenant's it grants nothing.
+CREATE PROCEDURE guard.allow(rights text, VARIADIC tables text[]) LANGUAGE plpgsql AS $$
+DECLARE
+  role_name text;
+  table_name text;
+BEGIN
+  SELECT '{prefix}_t_' || translate(id::text, '-', '') INTO role_name FROM shared.tenants_tenant
+   WHERE schema_name = current_schema();
+  IF NOT FOUND THEN
+    RETURN;
+  END IF;
+  FOREACH table_name IN ARRAY tables LOOP
+    EXECUTE format('GRANT %s ON %I TO %I', rights, table_name, role_name);
+  END LOOP;
+END $$;
+REVOKE ALL ON PROCEDURE guard.allow FROM PUBLIC;
+
 CALL guard.wall('shared.tenants_tenant', 'id = (SELECT shared.tenant_of(current_user))');
 CALL guard.wall('shared.tenants_domain', 'tenant_id = (SELECT shared.tenant_of(current_user))');
 CALL guard.wall('shared.tenants_membership', 'tenant_id = (SELECT shared.tenant_of(current_user))');
@@ -29,6 +47,9 @@ GRANT SELECT (id, tenant_id, user_id, name, prefix, scopes, created_at, expires_
   ON shared.tenants_apikey TO "{tenant}", "{platform}";
 CALL guard.wall('shared.tenants_credential', NULL);
 CALL guard.wall('shared.tenants_session', NULL);
+-- The migrator's own: for the owner alone.
+CALL guard.wall('shared.tenants_tenantmigration', NULL);
+CALL guard.wall('shared.tenants_schematemplate', NULL);
 
 GRANT SELECT, INSERT, UPDATE ON shared.tenants_tenant, shared.tenants_domain, shared.tenants_user,
   shared.tenants_membership TO "{platform}";

@@ -132,6 +132,19 @@ def test_a_user_is_who_acted_and_the_pointer_goes_to_him(world: World) -> None:
     assert nobody.actor_label == "alice@acme.example"
 
 
+def test_no_pointer_goes_to_a_person_who_never_belonged_to_the_tenant(world: World) -> None:
+    """Nobody would know where to clear it once he is deleted. A past member has one: his membership is kept."""
+    charlie, bob, acme = world.person("charlie"), world.person("bob"), world.acme
+    world.sql("UPDATE shared.tenants_membership SET ended_at = now() WHERE user_id = %s", bob.pk)
+    with world.scope("acme", "alice"):
+        stranger, past = (AuditLog.log_action(person, "read", "thing", 1) for person in (charlie, bob))
+        assert [stored(entry).user_id for entry in (stranger, past)] == [None, bob.pk]
+    assert (stranger.user_id, stranger.actor_id, stranger.actor_label) == (None, str(charlie.pk), charlie.email)
+    with world.platform("sam"), enter_tenant(acme):
+        entered = stored(AuditLog.log_action(charlie, "read", "thing", 1))
+    assert (entered.user_id, entered.actor_id) == (None, str(charlie.pk))
+
+
 def test_staff_have_a_pointer_in_the_platforms_trail_alone(world: World) -> None:
     sam, acme = world.person("sam"), world.acme
     with world.platform("sam"):

@@ -38,7 +38,7 @@ def configure(level: str, stream: TextIO) -> None:
 @pytest.fixture
 def broken(world: World, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
     """A world whose database is down."""
-    from conftest import close_pool
+    from clones import close_pool
     from django.db import connections
 
     connections.close_all()

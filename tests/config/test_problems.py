@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from conftest import close_pool
+from clones import close_pool
 from django.core.exceptions import PermissionDenied, SuspiciousOperation
 from django.db import OperationalError, connections
 from django.http import Http404

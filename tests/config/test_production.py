@@ -77,12 +77,12 @@ def test_it_goes_from_an_empty_database_to_a_served_tenant(installation: Install
 
     early = manage({**app, "PORT": port}, "serve")
     assert (early.returncode, early.stderr) == (
-        1, "The database is not migrated: run `manage.py migrate_schemas` as its owner first.\n",
+        1, "The database is not migrated: run `manage.py upgrade` as its owner first.\n",
     )  # fmt: skip
     refused = manage(app, "migrate_schemas")
     assert (refused.returncode, refused.stdout) == (1, "")
     assert refused.stderr == (
-        "Tables are changed by the owner's login: set MIGRATION_DATABASE_URL for this command.\n"
+        "Tables, roles and tenants are made by the owner's login: set MIGRATION_DATABASE_URL for this command.\n"
     )  # fmt: skip
 
     assert manage(owner, "migrate_schemas").returncode == 0
@@ -92,7 +92,8 @@ def test_it_goes_from_an_empty_database_to_a_served_tenant(installation: Install
     assert made.returncode == 0, made.stderr
     again = manage(owner, "migrate_schemas")
     assert again.returncode == 0, again.stderr
-    assert again.stdout.count("No migrations to apply.") == 2
+    assert again.stdout.count("No migrations to apply.") == 1
+    assert again.stdout.endswith("Every tenant is up to date.\n")
 
     served = subprocess.Popen(
         [sys.executable, "manage.py", "serve"], cwd=ROOT, env={**app, "PORT": port}, process_group=0

@@ -4,24 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
-import json
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import Any
 
 import pytest
+from asgi import ask_at_once
 from asgiref.sync import async_to_sync, sync_to_async
-from asgiref.testing import ApplicationCommunicator
 from django.core.exceptions import SynchronousOnlyOperation
-from django.core.handlers.asgi import ASGIHandler
 from django.db import DatabaseError, connection, connections
 from django.test import override_settings
 from trying_urls import THING, labels, read, things
 from world import World
 
 from audit.models import AuditLog
-from tenants import gate, provisioning
+from tenants import provisioning
 from tenants.context import SYSTEM, current_scope, gate_scope, scope_or_none, tenant_scope
 from tenants.errors import NoScope, ScopeConflict
 from tenants.models import Tenant
@@ -120,7 +119,7 @@ def test_a_dropped_tenant_is_refused_and_nothing_lands_elsewhere(world: World) -
 @pytest.mark.parametrize("schema", ["t_typing_error", "public", "shared", "of the other", "pg_catalog", ""])
 def test_a_wrong_schema_is_refused_and_nothing_lands_elsewhere(world: World, pair: dict[str, Any], schema: str) -> None:
     name = pair["globex"].schema_name if schema == "of the other" else schema
-    wrong = gate.TenantRef(pair["acme"].id, "acme", "Acme", name, "default", "active")
+    wrong = replace(pair["acme"], schema_name=name)
     before = world.entries("acme"), world.entries("globex")
     with pytest.raises(DatabaseError), tenant_scope(wrong, actor=SYSTEM):
         AuditLog.log_action(None, "waved", THING, "lost")
@@ -130,7 +129,7 @@ def test_a_wrong_schema_is_refused_and_nothing_lands_elsewhere(world: World, pai
 
 
 def test_a_wrong_role_sees_nothing_of_the_schema(world: World, pair: dict[str, Any]) -> None:
-    wrong = gate.TenantRef(pair["globex"].id, "acme", "Acme", pair["acme"].schema_name, "default", "active")
+    wrong = replace(pair["globex"], schema_name=pair["acme"].schema_name)
     with pytest.raises(DatabaseError), tenant_scope(wrong, actor=SYSTEM):
         labels()
 
@@ -254,31 +253,14 @@ def test_a_task_that_outlives_its_scope_sends_nothing(pair: dict[str, Any]) -> N
         assert labels() == ["globex"]
 
 
-Communicator: Any = ApplicationCommunicator
-
-
-async def ask(host: str, secret: str) -> dict[str, Any]:
-    """Send a request to the ASGI handler as a server does, and return the JSON of its answer."""
-    headers = [(b"host", host.encode()), (b"authorization", f"Bearer {secret}".encode())]
-    scope = {"type": "http", "method": "GET", "path": "/slow", "query_string": b"", "headers": headers, "client": None}
-    app: Any = Communicator(ASGIHandler(), {**scope, "http_version": "1.1", "server": ("test", 80)})
-    await app.send_input({"type": "http.request", "body": b"", "more_body": False})
-    start = await app.receive_output(30)
-    body = await app.receive_output(30)
-    assert start["status"] == 200, body
-    await app.wait(30)
-    answer: dict[str, Any] = json.loads(body["body"])
-    return answer
-
-
 def test_async_views_of_two_tenants_at_once_read_their_own_rows(world: World, pair: dict[str, Any]) -> None:
-    async def main() -> list[dict[str, Any]]:
-        requests = [ask(f"{slug}.localhost", world.keys[f"{slug}.read"]) for slug in ("acme", "globex") * 4]
-        return await asyncio.gather(*requests)
-
+    callers = [
+        {"host": f"{slug}.localhost", "authorization": f"Bearer {world.keys[f'{slug}.read']}"}
+        for slug in ("acme", "globex") * 4
+    ]
     with override_settings(TENANT_URLCONF="trying_urls"):
-        answers = asyncio.run(main())
-    expected = [{"tenant": slug, "first": [slug], "second": [slug], "count": 1} for slug in ("acme", "globex")]
+        answers = ask_at_once("/slow", callers)
+    expected = [(200, {"tenant": slug, "first": [slug], "second": [slug], "count": 1}) for slug in ("acme", "globex")]
     assert answers == expected * 4
 
 

@@ -119,6 +119,7 @@ OBJECT = by_ids("object_id", "entry", "user")
 # One line for each method of each route of both hosts; the test that compares fails without it.
 PROBES: dict[str, Probe] = {
     "GET healthz": plain, "POST healthz": plain, "GET readyz": plain, "POST readyz": plain,
+    "GET metrics": plain, "POST metrics": plain,
     "GET api/schema": plain, "GET api/docs": plain,
     "GET api/v1/audit-logs": lists(), "POST api/v1/audit-logs": written,
     "GET api/v1/audit-logs/<str:entry_id>": by_ids("entry_id", "entry", "first", "tenant"),
@@ -335,6 +336,7 @@ def test_control_without_its_binding_a_foreign_cursor_is_taken(
     own_cursor = api.get("/api/v1/audit-logs").json()["next_cursor"]
     assert api.get("/api/v1/audit-logs", cursor=own_cursor).status_code == 200
     read = query.read_cursor
-    bound_to_globex = (world.globex.id, query.Filter(), query.Order.DESC, "")
+    globex = world.globex
+    bound_to_globex = ((globex.id, globex.schema_name), query.Filter(), query.Order.DESC, "")
     monkeypatch.setattr(query, "read_cursor", lambda text, *_bound: read(text, *bound_to_globex))
     assert api.get("/api/v1/audit-logs", cursor=foreign).status_code == 200

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any
 from uuid import uuid4
 
 import psycopg
 import pytest
-from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
-from django.db import DatabaseError, InterfaceError, OperationalError, connection
+from django.db import DatabaseError, InterfaceError, OperationalError, connection, transaction
+from django.db.transaction import TransactionManagementError
 from django.db.utils import DataError
 from psycopg.pq import TransactionStatus
 from units import raw, round_trips, run, sent, traced
@@ -26,21 +27,22 @@ from tenants.models import Tenant
 # --- what is sent
 
 
-def test_a_unit_of_one_query_takes_no_message_more_than_a_plain_transaction(world: World) -> None:
-    acme, database = world.acme, settings.DATABASES["default"]
-    dsn: dict[str, Any] = {name.lower(): database[name] for name in ("HOST", "PORT", "USER", "PASSWORD")}
-    with psycopg.connect(**dsn, dbname=world.database) as plain, traced(plain.pgconn) as bare:
+def test_a_unit_of_one_query_takes_no_round_trip_more_than_a_plain_transaction(world: World) -> None:
+    acme = world.acme
+    with psycopg.connect(**world.dsn()) as plain, traced(plain.pgconn) as bare:
         plain.execute("SELECT 1")
         plain.commit()
-    with traced(raw().pgconn) as bound, tenant_scope(acme, actor=SYSTEM):
+    with traced(raw(acme.login).pgconn) as bound, tenant_scope(acme, actor=SYSTEM):
         assert run("SELECT 1") == 1
-    assert sent(bound) == sent(bare) == ["Query", "Query", "Query"]
+    assert sent(bare) == ["Query", "Query", "Query"]
+    # The query's own by the extended protocol, in one go.
+    assert sent(bound) == ["Query", "Parse", "Bind", "Describe", "Execute", "Sync", "Query"]
     assert round_trips(bound) == round_trips(bare) == 3
 
 
 def test_a_unit_without_a_query_sends_nothing(world: World) -> None:
     acme = world.acme
-    with traced(raw().pgconn) as lines, tenant_scope(acme, actor=SYSTEM):
+    with traced(raw(acme.login).pgconn) as lines, tenant_scope(acme, actor=SYSTEM):
         pass
     assert lines == []
 
@@ -99,15 +101,12 @@ def test_a_cursor_kept_from_a_unit_sends_nothing_after_it(world: World) -> None:
     assert lines == []
 
 
-def test_a_unit_after_a_raw_commit_is_bound_again(world: World) -> None:
-    acme = world.acme
-    with tenant_scope(acme, actor=SYSTEM):
-        run("SELECT 1")
-        raw().execute("COMMIT")
-        assert run("SELECT current_user").endswith(acme.id.hex)
-
-
 # --- limits of time
+
+
+def sleep_too_long() -> None:
+    run("SET LOCAL statement_timeout = 50")
+    run("SELECT pg_sleep(5)")
 
 
 def test_time_outs_are_in_force(world: World) -> None:
@@ -115,7 +114,7 @@ def test_time_outs_are_in_force(world: World) -> None:
         assert (run("SHOW statement_timeout"), run("SHOW lock_timeout")) == ("15s", "5s")
         assert run("SHOW idle_in_transaction_session_timeout") == "1min"
     with pytest.raises(OperationalError, match="statement timeout"), world.scope("acme"):
-        run("SET LOCAL statement_timeout = 50; SELECT pg_sleep(5)")
+        sleep_too_long()
     with world.scope("acme"):
         assert run("SHOW statement_timeout") == "15s"
 
@@ -177,8 +176,8 @@ def test_server_side_cursors_work_in_a_unit_and_end_with_it(world: World) -> Non
 
 
 def test_an_error_in_the_first_message_closes_the_connection(world: World) -> None:
-    gone = gate.TenantRef(uuid4(), "gone", "Gone", "t_gone", "default", "active")
-    connection_ = raw()
+    gone = gate.TenantRef(uuid4(), "gone", "Gone", "t_gone", "default", "active", "daybook_cell_1")
+    connection_ = raw(gone.login)
     with pytest.raises(DataError, match="does not exist"), tenant_scope(gone, actor=SYSTEM):
         run("SELECT 1")
     assert connection_.closed
@@ -192,7 +191,7 @@ def world_id(world: World) -> str:
 
 
 def test_no_query_of_a_unit_runs_after_an_error_in_its_first_message(world: World) -> None:
-    gone = gate.TenantRef(uuid4(), "gone", "Gone", "t_gone", "default", "active")
+    gone = gate.TenantRef(uuid4(), "gone", "Gone", "t_gone", "default", "active", "daybook_cell_1")
 
     def go_on() -> None:
         for _ in range(3):
@@ -215,6 +214,24 @@ def test_a_role_of_another_login_cannot_be_bound(world: World) -> None:
             raw().execute("SELECT 1")
     finally:
         world.sql("DROP ROLE daybook_t_ffffffffffffffffffffffffffffffff")
+
+
+def test_a_unit_whose_error_was_passed_over_does_not_pretend_to_commit(world: World) -> None:
+    def pass_over() -> None:
+        with world.scope("acme"):
+            AuditLog.log_action(None, "waved", "thing", "1")
+            with suppress(DatabaseError):
+                run("SELECT 1 / 0")
+
+    with pytest.raises(TransactionManagementError, match="passed over"):
+        pass_over()
+    with world.scope("acme"):
+        assert not AuditLog.objects.filter(action="waved").exists()
+        AuditLog.log_action(None, "waved", "thing", "1")
+        with suppress(DatabaseError), transaction.atomic():
+            run("SELECT 1 / 0")
+    with world.scope("acme"):
+        assert AuditLog.objects.filter(action="waved").count() == 1
 
 
 def test_a_connection_that_dies_in_the_middle_is_replaced_for_the_next_unit(world: World) -> None:
@@ -315,7 +332,7 @@ def test_it_needs_the_pool_which_makes_its_connections(world: World) -> None:
 
 def test_a_unit_needs_a_connection_that_nobody_began_a_transaction_on(world: World) -> None:
     acme = world.acme
-    connection_ = raw()
+    connection_ = raw(acme.login)
     connection_.pgconn.exec_(b"BEGIN")
     with pytest.raises(ScopeConflict), tenant_scope(acme, actor=SYSTEM):
         run("SELECT 1")
@@ -324,6 +341,6 @@ def test_a_unit_needs_a_connection_that_nobody_began_a_transaction_on(world: Wor
 
 def test_the_first_message_is_as_small_as_it_can_be(world: World) -> None:
     with world.scope("acme", request_id="r" * 32) as scope:
-        message = scope.binding().first_message()
+        message = scope.binding().first_message(raw().quote)
     assert len(message) < 400
     assert message.count(b";") == 9

@@ -12,7 +12,7 @@ import pytest
 
 from tenants.bootstrap import bootstrap
 
-ROLES = ("owner", "app", "platform", "guard", "tenant")
+ROLES = ("owner", "app", "platform", "auditor", "guard", "tenant", "login")
 
 
 @pytest.fixture
@@ -22,7 +22,7 @@ def prepared(superuser: psycopg.Connection[Any]) -> Iterator[str]:
     assert prepare(name)
     yield name
     superuser.execute(f"DROP DATABASE {name} WITH (FORCE)")
-    for role in ("tenant", "guard", "platform", "app", "owner"):
+    for role in reversed(ROLES):
         superuser.execute(f"DROP ROLE {name}_{role}")
 
 
@@ -113,5 +113,5 @@ def test_a_database_whose_preparation_was_cut_short_is_completed(superuser: psyc
             assert len(found.fetchall()) == 3
     finally:
         superuser.execute(f"DROP DATABASE {name} WITH (FORCE)")
-        for role in ("tenant", "guard", "platform", "app", "owner"):
+        for role in reversed(ROLES):
             superuser.execute(f"DROP ROLE IF EXISTS {name}_{role}")

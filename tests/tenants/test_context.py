@@ -155,8 +155,9 @@ def test_an_inner_unit_restores_role_path_and_actor(world: World, first: bool) -
     with world.platform("sam") as outer:
         before = None if first else bound()
         with enter_tenant(acme):
-            assert bound()[0].endswith(acme.id.hex)
+            assert bound()[:2] == ("daybook_auditor", f"{acme.schema_name}, shared, pg_temp")
             with tenant_scope(acme, actor=alice):
+                assert bound()[0] == "daybook_auditor"
                 assert bound()[2] == ["user", alice.id]
             assert bound()[2] == ["staff", outer.actor.id]
         assert current_scope() is outer
@@ -215,7 +216,7 @@ def test_the_scope_is_captured_when_the_unit_opens(world: World) -> None:
     """BEGIN is sent with the first query; what is bound then was settled before."""
     acme, alice = world.acme, world.actor("alice")
     with tenant_scope(acme, actor=alice):
-        other = gate.TenantRef(uuid4(), "globex", "Globex", "t_other", "default", "active")
+        other = gate.TenantRef(uuid4(), "globex", "Globex", "t_other", "default", "active", "daybook_cell_1")
         with pytest.raises(ScopeConflict), tenant_scope(other, actor=SYSTEM):
             log("never")
         assert bound()[0].endswith(acme.id.hex)
@@ -277,13 +278,13 @@ def test_staff_who_enter_a_tenant_stand_in_its_trail_as_staff(world: World) -> N
 
 
 def test_a_tenant_sees_nothing_of_the_platforms_trail(world: World) -> None:
-    with world.scope("acme"), pytest.raises(DatabaseError):
+    with pytest.raises(DatabaseError, match="permission denied"), world.scope("acme"):
         PlatformLog.objects.count()
 
 
 def test_a_scope_is_known_to_its_own_backend_alone(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     acme = world.acme
-    elsewhere = gate.TenantRef(acme.id, acme.slug, acme.name, acme.schema_name, "owner", "active")
+    elsewhere = gate.TenantRef(acme.id, acme.slug, acme.name, acme.schema_name, "owner", "active", "daybook_cell_1")
     with pytest.raises(NoScope, match=r"tenants\.backend"), tenant_scope(elsewhere, actor=SYSTEM):
         log("never")
     assert scope_or_none() is None
@@ -382,7 +383,7 @@ def test_no_text_of_an_actor_leaves_its_place_in_the_first_message(world: World)
 @pytest.mark.parametrize("nasty", ['a"b', "a;b", "a'b", "a b", "Ä", "a,public", "$user"])
 def test_a_schemas_name_is_quoted(world: World, nasty: str) -> None:
     acme = world.acme
-    odd = gate.TenantRef(acme.id, "odd", "Odd", nasty, "default", "active")
+    odd = gate.TenantRef(acme.id, "odd", "Odd", nasty, "default", "active", "daybook_cell_1")
     with tenant_scope(odd, actor=SYSTEM), connection.cursor() as cursor:
         cursor.execute("SELECT current_schemas(true), current_user")
         schemas, role = cursor.fetchone()

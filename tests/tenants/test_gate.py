@@ -242,13 +242,17 @@ def test_a_session_of_one_tenant_is_nobody_on_another_tenants_host_and_on_the_pl
     before = counts(world)
     assert with_session(world, "globex", session).get(TRAIL).status_code == 401
     assert with_session(world, "platform", session).get("/api/v1/platform/tenants").status_code == 401
-    assert added(world, before) == {}
+    assert added(world, before) == {"acme": 2}
+    entry = last(world, "acme")
+    assert (entry["action"], entry["outcome"], entry["actor_label"]) == ("access.denied", "denied", address("alice"))
 
 
 def test_a_session_of_staff_is_nobody_on_a_tenants_host(world: World) -> None:
     session = session_of(world, "sam", "platform")
     assert with_session(world, "platform", session).get("/api/v1/platform/tenants").status_code == 200
+    before = counts(world)
     assert with_session(world, "acme", session).get(TRAIL).status_code == 401
+    assert added(world, before) == {"platform": 1}
 
 
 def test_a_session_key_is_nowhere_in_the_database(world: World) -> None:

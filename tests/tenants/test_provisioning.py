@@ -11,10 +11,11 @@ from world import World
 
 from audit.models import AuditLog
 from subscriptions.models import Plan, TenantSubscription
-from tenants import gate, provisioning
+from tenants import gate, provisioning, sealing
 from tenants.context import SYSTEM, enter_tenant
 from tenants.errors import BadInput, Conflict, NotFound, ScopeConflict
 from tenants.models import Tenant
+from tenants.owner import access
 
 INITECH: dict[str, Any] = {"slug": "initech", "name": "Initech", "domain": "initech.localhost"}
 
@@ -74,7 +75,7 @@ def test_a_new_tenant_has_no_plan_where_the_default_one_is_not_sold(world: World
         assert not TenantSubscription.objects.filter(tenant=tenant).exists()
 
 
-@pytest.mark.parametrize("step", ["_insert", "_create_schema", "_migrate", "_record"])
+@pytest.mark.parametrize("step", ["_insert", "create_schema", "_build", "_record"])
 def test_a_step_that_fails_leaves_no_row_no_schema_no_role_and_no_entry(
     world: World, monkeypatch: pytest.MonkeyPatch, step: str
 ) -> None:
@@ -96,8 +97,8 @@ def test_a_step_that_fails_leaves_no_row_no_schema_no_role_and_no_entry(
 
 def test_a_grant_that_fails_leaves_nothing(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     before = installed(world)
-    monkeypatch.setattr(provisioning, "_GRANTS", provisioning._GRANTS + "GRANT SELECT ON {schema}.missing TO {role};")
-    with pytest.raises(Exception, match="missing"):
+    monkeypatch.setattr(provisioning, "_PREPARE", (*provisioning._PREPARE, "GRANT SELECT ON {schema}.gone TO {role}"))
+    with pytest.raises(Exception, match="gone"):
         provisioning.create_tenant(**INITECH)
     assert installed(world) == before
 
@@ -181,7 +182,7 @@ def test_without_the_owners_login_it_says_which_setting_is_missing(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before = installed(world)
-    monkeypatch.setattr(provisioning, "OWNER", "nobody")
+    monkeypatch.setattr(access, "OWNER", "nobody")
     with pytest.raises(provisioning.NoOwner, match="MIGRATION_DATABASE_URL"):
         provisioning.create_tenant(**INITECH)
     assert installed(world) == before
@@ -200,6 +201,26 @@ def test_a_dropped_tenant_leaves_no_row_no_schema_and_no_role(world: World) -> N
     assert after == before
     assert f"daybook_t_{tenant.id.hex}" in new_roles - roles(world)
     assert gate.tenant("initech") is None
+
+
+def test_where_no_superuser_has_hardened_the_database_a_tenant_is_dropped_all_the_same(world: World) -> None:
+    tenant = provisioning.create_tenant(**INITECH)
+    for name in ("daybook_start", "daybook_commands", "daybook_drops"):
+        world.sql(f"DROP EVENT TRIGGER IF EXISTS {name}")
+    world.sql("DROP FUNCTION IF EXISTS guard.drop_schema")
+    provisioning.drop_tenant(tenant)
+    assert tenant.schema_name not in installed(world)["schemas"]
+    assert f"daybook_t_{tenant.id.hex}" not in roles(world)
+
+
+def test_a_tenant_with_a_login_of_its_own_takes_it_along(world: World) -> None:
+    tenant = provisioning.create_tenant(**INITECH)
+    sealing.seal_tenant(tenant)
+    login = f"daybook_sealed_{tenant.id.hex}"
+    assert world.sql("SELECT 1 FROM pg_roles WHERE rolname = %s", login) == [(1,)]
+    provisioning.drop_tenant(tenant)
+    assert world.sql("SELECT 1 FROM pg_roles WHERE rolname = %s", login) == []
+    assert installed(world)["tenants"] == ["acme", "globex"]
 
 
 def test_the_entry_of_a_dropped_tenant_says_what_it_was(world: World) -> None:

@@ -20,13 +20,20 @@ FOR_ALL = {
     "django_content_type",
     "subscriptions_plan",
 }
-FOR_NO_TENANT = {"django_migrations", "platform_log", "platform_user_agent", "tenants_credential", "tenants_session"}
-FOR_NO_ROLE = {"django_migrations", "tenants_credential", "tenants_session"}
+FOR_NO_ROLE = {
+    "django_migrations",
+    "tenants_credential",
+    "tenants_schematemplate",
+    "tenants_session",
+    "tenants_tenantmigration",
+}
+FOR_NO_TENANT = FOR_NO_ROLE | {"platform_log", "platform_user_agent"}
 # How a row says whose it is, where that is not `tenant_id`.
 OWNER_OF_ROW = {
     "tenants_tenant": "id",
     "tenants_user": "(SELECT m.tenant_id FROM shared.tenants_membership m WHERE m.user_id = x.id LIMIT 1)",
 }
+ROLES = [f"daybook_{role}" for role in ("app", "platform", "auditor", "tenant", "guard", "login", "cell_1")]
 WRITES = ("INSERT", "UPDATE", "DELETE", "TRUNCATE", "REFERENCES", "TRIGGER")
 
 
@@ -69,19 +76,20 @@ def test_each_shared_table_has_a_policy_that_lets_the_owner_see_it(world: World)
 
 
 def test_nobody_but_the_owner_may_touch_a_partition_or_the_list_of_migrations(world: World) -> None:
-    roles = ("daybook_app", "daybook_platform", "daybook_tenant", "daybook_guard", tenant_role(world, "acme"))
+    roles = (*ROLES, tenant_role(world, "acme"))
     bare = [name for name, (is_partition, *_) in shared_tables(world).items() if is_partition]
     assert bare
     for table in (*bare, "django_migrations"):
         assert {role: privileges(world, role, table) for role in roles} == {role: set() for role in roles}
 
 
-def test_the_login_role_may_touch_no_table_at_all(world: World) -> None:
+@pytest.mark.parametrize("login", ["daybook_app", "daybook_cell_1"])
+def test_a_login_may_touch_no_table_at_all(world: World, login: str) -> None:
     query = """
     SELECT c.oid::regclass FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
      WHERE (n.nspname = 'shared' OR n.nspname LIKE 't\\_%%') AND c.relkind IN ('r', 'p', 'v', 'm', 'S')
-       AND (pg_get_userbyid(c.relowner) <> 'daybook_owner' OR has_table_privilege('daybook_app', c.oid, %s))"""
-    assert world.sql(query, "SELECT, INSERT, UPDATE, DELETE, TRUNCATE") == []
+       AND (pg_get_userbyid(c.relowner) <> 'daybook_owner' OR has_table_privilege(%s, c.oid, %s))"""
+    assert world.sql(query, login, "SELECT, INSERT, UPDATE, DELETE, TRUNCATE") == []
 
 
 def test_a_tenants_role_may_write_no_shared_table_and_read_none_that_is_not_for_tenants(world: World) -> None:
@@ -92,11 +100,11 @@ def test_a_tenants_role_may_write_no_shared_table_and_read_none_that_is_not_for_
 
 def test_no_role_may_read_credentials_and_sessions(world: World) -> None:
     for table in FOR_NO_ROLE:
-        for role in ("daybook_platform", "daybook_guard", "daybook_app"):
+        for role in ROLES:
             assert (table, role, privileges(world, role, table)) == (table, role, set())
 
 
-@pytest.mark.parametrize("role", ["daybook_platform", "daybook_tenant", "daybook_guard", "daybook_app"])
+@pytest.mark.parametrize("role", ROLES)
 def test_no_role_may_read_the_digest_of_a_key(world: World, role: str) -> None:
     allowed = "SELECT has_column_privilege(%s, 'shared.tenants_apikey', 'digest', 'SELECT')"
     assert world.sql(allowed, role) == [(False,)]
@@ -206,6 +214,7 @@ def clear_schemas(world: World) -> list[str]:
     for schema in schemas:
         world.sql(f"DROP SCHEMA {schema} CASCADE")
         world.sql(f"CREATE SCHEMA {schema} AUTHORIZATION daybook_owner")
+    world.sql("DELETE FROM shared.tenants_tenantmigration")
     return schemas
 
 

@@ -4,15 +4,23 @@ from __future__ import annotations
 
 import io
 import json
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
 from django.core.management import CommandError, call_command
+from django.db import connections
+from psycopg import errors
 from world import World
 
 from audit.models import AuditLog
 from subscriptions.models import PlatformLog
-from tenants import gate
+from tenants import gate, transfer
+from tenants.management.base import one_line
+from tenants.transfer import departure
 
 CREATE = ("create", "initech", "--name", "Initech", "--domain", "initech.localhost")
 
@@ -149,6 +157,143 @@ def test_drop_asks_at_the_terminal(world: World, monkeypatch: pytest.MonkeyPatch
     assert gate.tenant("initech") is None
 
 
+def test_drop_writes_a_final_export_first_once_nothing_is_added_any_more(world: World, tmp_path: Path) -> None:
+    tenants(*CREATE)
+    with world.scope("initech"):
+        AuditLog.log_action(None, "created", "organization", "the-last-one")
+    place = tmp_path / "initech"
+    out, _ = tenants("drop", "initech", "--confirm", "Initech", "--export", str(place))
+    assert out == f"Exported initech to {place}.\nDropped initech.\n"
+    assert gate.tenant("initech") is None
+    assert "the-last-one" in (place / "tables" / "audit_log.copy").read_text()
+    # The suspension is the last thing that the exported trail says.
+    assert "tenant.suspended" in (place / "tables" / "audit_log.copy").read_text().splitlines()[-1]
+    assert (place / "manifest.json").exists()
+
+
+def test_a_final_export_that_fails_keeps_the_tenant_and_serves_it_again(world: World, tmp_path: Path) -> None:
+    (tmp_path / "in the way").write_text("")
+    before = world.acme
+    with pytest.raises(CommandError):
+        tenants("drop", "acme", "--confirm", "Acme", "--export", str(tmp_path))
+    assert world.acme == before
+    assert not world.acme.suspended
+    assert actors(world, "tenant.deleted") == []
+    assert len(actors(world, "tenant.resumed")) == 1
+
+
+def test_a_tenant_that_was_suspended_before_stays_so_when_its_final_export_fails(world: World, tmp_path: Path) -> None:
+    (tmp_path / "in the way").write_text("")
+    tenants("suspend", "acme", "--reason", "unpaid")
+    with pytest.raises(CommandError):
+        tenants("drop", "acme", "--confirm", "Acme", "--export", str(tmp_path))
+    assert world.acme.suspended
+    assert actors(world, "tenant.resumed") == []
+
+
+@contextmanager
+def writing(world: World, name: str) -> Iterator[Callable[[], None]]:
+    """Hold a unit of work of the tenant open, with an entry that is committed by what is given, or at the end."""
+    wrote, go_on = threading.Event(), threading.Event()
+
+    def write() -> None:
+        try:
+            with world.scope("initech"):
+                AuditLog.log_action(None, "created", "organization", name)
+                wrote.set()
+                assert go_on.wait(30)
+        finally:
+            connections.close_all()
+
+    thread = threading.Thread(target=write)
+
+    def commit() -> None:
+        go_on.set()
+        thread.join()
+
+    thread.start()
+    assert wrote.wait(30)
+    try:
+        yield commit
+    finally:
+        commit()
+
+
+def after_the_export(monkeypatch: pytest.MonkeyPatch, step: Callable[[], object]) -> None:
+    """Let something happen between the final export and the drop."""
+    whole = transfer.export_tenant
+
+    def export(*arguments: Any, **options: Any) -> Any:
+        written = whole(*arguments, **options)
+        step()
+        return written
+
+    monkeypatch.setattr(transfer, "export_tenant", export)
+
+
+def test_drop_keeps_a_tenant_to_which_an_open_unit_adds_after_the_final_export(
+    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tenants(*CREATE)
+    drop = ("drop", "initech", "--confirm", "Initech", "--export")
+    with writing(world, "the-late-one") as commit, monkeypatch.context() as patch:
+        after_the_export(patch, commit)
+        with pytest.raises(CommandError, match=r"audit_log changed after the final export.*suspended.*another dir"):
+            tenants(*drop, str(tmp_path / "first"))
+    assert actors(world, "tenant.deleted") == []
+    assert "the-late-one" not in (tmp_path / "first" / "tables" / "audit_log.copy").read_text()
+    with world.scope("initech"):
+        assert AuditLog.objects.filter(resource_id="the-late-one").exists()
+    tenants(*drop, str(tmp_path / "second"))
+    assert gate.tenant("initech") is None
+    assert "the-late-one" in (tmp_path / "second" / "tables" / "audit_log.copy").read_text()
+
+
+def test_drop_does_not_go_past_a_unit_that_stays_open(
+    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tenants(*CREATE)
+    monkeypatch.setattr(departure, "PATIENCE", 0.2)
+    with (
+        writing(world, "the-open-one"),
+        pytest.raises(CommandError, match=r"somebody still works in it.*another dir"),
+    ):
+        tenants("drop", "initech", "--confirm", "Initech", "--export", str(tmp_path / "out"))
+    assert actors(world, "tenant.deleted") == []
+    with world.scope("initech"):
+        assert AuditLog.objects.filter(resource_id="the-open-one").exists()
+
+
+def test_drop_keeps_a_tenant_that_was_resumed_after_the_final_export(
+    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tenants(*CREATE)
+    after_the_export(monkeypatch, lambda: tenants("resume", "initech"))
+    with pytest.raises(CommandError, match=r"audit_log changed after the final export.*is active now"):
+        tenants("drop", "initech", "--confirm", "Initech", "--export", str(tmp_path / "out"))
+    tenant = gate.tenant("initech")
+    assert tenant is not None
+    assert not tenant.suspended
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [("list",), CREATE, ("export", "acme", "/nowhere/out"), ("doctor",), ("migrate", "--plan"), ("key", "acme")],
+)
+def test_a_database_that_was_never_migrated_is_one_line(world: World, arguments: tuple[str, ...]) -> None:
+    world.sql("ALTER SCHEMA shared RENAME TO gone; ALTER SCHEMA gate RENAME TO no_gate")
+    with pytest.raises(CommandError, match=r"^The database has not been migrated to this release: run `manage.py up"):
+        tenants(*arguments)
+
+
+@pytest.mark.parametrize("kind", [errors.UndefinedTable, errors.UndefinedColumn, errors.UndefinedFunction])
+def test_so_is_what_the_driver_says_without_django(kind: type[Exception]) -> None:
+    with pytest.raises(CommandError, match=r"`manage.py upgrade`\. \(no such thing\)$"), one_line():
+        raise kind("no such thing")
+    with pytest.raises(errors.SyntaxError), one_line():
+        raise errors.SyntaxError("a mistake of ours")
+
+
 def test_drop_without_a_terminal_says_how_to_confirm(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     def ended(_question: str) -> str:
         raise EOFError
@@ -172,4 +317,4 @@ def test_the_help_names_each_verb_and_what_it_does(world: World, capsys: pytest.
     with pytest.raises(SystemExit, match="0"):
         call_command("tenants", "--help")
     text = capsys.readouterr().out
-    assert all(verb in text for verb in ("create", "list", "suspend", "resume", "drop", "no way back"))
+    assert all(verb in text for verb in ("create", "list", "suspend", "resume", "migrate", "drop", "no way back"))

@@ -9,7 +9,6 @@ import time
 from typing import Any
 
 from django.conf import settings
-from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandParser
 
 from config import local, server
@@ -30,7 +29,7 @@ class Command(BaseCommand):
         port = server.port()
         sockets = server.bind(port)
         server.check()
-        self._step("Tables", _migrate)
+        self._step("Tables", local.migrate)
         if no_demo:
             server.serve(
                 sockets, lambda: self.stdout.write(f"Daybook serves on http://localhost:{port}. Ctrl-C stops it.")
@@ -81,9 +80,3 @@ class _Player:
         if self._process is not None:
             self._process.terminate()
             self._process.wait()
-
-
-def _migrate() -> None:
-    """Bring the shared tables, then each tenant's, up to date."""
-    call_command("migrate_schemas", shared=True, verbosity=0)
-    call_command("migrate_schemas", tenant=True, verbosity=0)

@@ -19,5 +19,5 @@ class Command(PlainCommand):
         sockets = server.bind(server.port(), tuple(env.words("HOST", ",".join(server.LOOPBACK))))
         server.check()
         if not gate.ready():
-            raise env.BadSetting("The database is not migrated: run `manage.py migrate_schemas` as its owner first.")
+            raise env.BadSetting("The database is not migrated: run `manage.py upgrade` as its owner first.")
         server.serve(sockets)

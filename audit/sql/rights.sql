@@ -1,0 +1,28 @@
+-- Who may do what with the tables of a tenant's schema. Nobody may change or delete an entry.
+
+CALL guard.allow('SELECT, INSERT', 'audit_log', 'usage_log');
+-- Not the number: whoever could choose it would make the next entries fail.
+CALL guard.allow('SELECT, INSERT (user_agent)', 'audit_user_agent');
+CALL guard.allow('SELECT, INSERT, UPDATE', 'audit_key');
+CALL guard.allow('SELECT, INSERT, UPDATE, DELETE', 'audit_answer');
+GRANT SELECT, UPDATE (user_id) ON audit_log TO "{guard}";
+GRANT SELECT, INSERT ON audit_log TO "{auditor}";
+GRANT SELECT ON audit_user_agent TO "{auditor}";
+
+-- The auditor is the platform within a tenant: it appends, and sees what its own transaction wrote. All else it
+-- sees in a unit of work that names its reason, an entry of the platform log that is committed already. The schema is
+-- the tenant's wall; row security is for the auditor alone.
+ALTER TABLE audit_log ENABLE ROW LEVEL SECURITY;
+CREATE POLICY tenant ON audit_log TO "{tenant}" USING (true) WITH CHECK (true);
+CREATE POLICY guard ON audit_log TO "{guard}" USING (true) WITH CHECK (true);
+CREATE POLICY append ON audit_log FOR INSERT TO "{auditor}" WITH CHECK (true);
+CREATE POLICY read ON audit_log FOR SELECT TO "{auditor}" USING (
+  transaction_id = (SELECT pg_current_xact_id_if_assigned()::text::bigint)
+  AND id >= (SELECT guard.first_id(transaction_timestamp() - interval '2 seconds'))
+  OR (SELECT guard.reason_given('audit_log'::regclass)));
+
+-- The dictionary of user agents is part of the trail; the auditor adds nothing to it.
+ALTER TABLE audit_user_agent ENABLE ROW LEVEL SECURITY;
+CREATE POLICY tenant ON audit_user_agent TO "{tenant}" USING (true) WITH CHECK (true);
+CREATE POLICY read ON audit_user_agent FOR SELECT TO "{auditor}" USING (
+  (SELECT guard.reason_given('audit_user_agent'::regclass)));

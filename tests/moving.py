@@ -1,0 +1,198 @@
+"""A tenant that is worth moving: people, keys, a plan and a trail of everything a trail can hold."""
+
+from __future__ import annotations
+
+import atexit
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import psycopg
+from clones import cloned
+from world import Api, World, address
+
+from audit.models import AuditLog
+from audit.usage import record_usage
+from subscriptions import lifecycle
+from subscriptions.models import Plan, PlatformLog
+from tenants import apikeys, gate, people, provisioning
+from tenants.context import SYSTEM, Actor, Origin, platform_scope, tenant_scope
+from tenants.models import Tenant, User
+from tenants.transfer import Manifest, export_tenant
+
+STRANGE = "tab\tnewline\nbackslash \\ \\N \\. quote \" ' nul-like \\0 emoji \N{BEETLE} e\N{COMBINING ACUTE ACCENT}"
+DEADLINE = 20.0
+PATHS = (
+    "/api/v1/audit-logs",
+    "/api/v1/audit-logs?order=asc",
+    "/api/v1/audit-logs?order=asc&limit=2",
+    "/api/v1/audit-logs?limit=2",
+    "/api/v1/audit-logs?action=invoice.*&limit=3",
+    "/api/v1/audit-logs?resource_type=invoice",
+    "/api/v1/resources/invoice/1/history",
+    "/api/v1/resources/organization/1/history",
+)
+
+
+@dataclass(frozen=True)
+class Moving:
+    """The tenant initech, and the secrets of its keys."""
+
+    tenant: Tenant
+    secrets: dict[str, str]
+
+    def api(self, key: str = "read", host: str = "initech") -> Api:
+        """Return a client with one of its keys."""
+        return Api(f"{host}.localhost", self.secrets[key])
+
+
+def settle(world: World) -> Moving:
+    """Make the tenant initech with two people, three keys, the plan premium and a trail."""
+    tenant = provisioning.create_tenant(slug="initech", name="Initech", domain="initech.localhost")
+    with platform_scope(actor=SYSTEM):
+        lifecycle.change_plan(tenant, Plan.objects.get(slug="premium"), actor=SYSTEM, reason="they paid")
+        ian = people.create_user(email="ian@initech.example", name="Ian")
+        people.set_password(ian, "correct horse battery staple")
+        people.set_role(ian, tenant, "admin")
+        # One who is somewhere else as well, and one who left.
+        for name in ("alice", "bob"):
+            people.set_role(User.objects.get(email=address(name)), tenant, "auditor")
+        people.end_membership(User.objects.get(email=address("bob")), tenant)
+        secrets = {
+            word: apikeys.issue(name=f"initech {word}", tenant=tenant, scopes=[scope])[1]
+            for word, scope in (("read", "audit:read"), ("write", "audit:write"), ("admin", "admin"))
+        }
+    moving = Moving(tenant, secrets)
+    act(moving, Actor("user", str(ian.pk), ian.email, ian.pk))
+    return moving
+
+
+def act(moving: Moving, ian: Actor) -> None:
+    """Write a trail: by the API and by a person, with agents, keys, answers, odd texts, and usage."""
+    event: dict[str, Any] = {"action": "invoice.paid", "resource": {"type": "invoice", "id": "1", "label": STRANGE}}
+    batch = [{**event, "idempotency_key": f"key {number}", "metadata": {"n": number}} for number in range(3)]
+    writer = moving.api("write")
+    for number in range(2):
+        headers = {"user-agent": f"agent {number} {STRANGE[:3]!r}", "idempotency-key": f"request-{number}"}
+        answer = writer.post("/api/v1/audit-logs", {"events": [*batch, event]}, **headers)
+        assert answer.status_code == 201, answer.content
+    with tenant_scope(moving.tenant, actor=ian, origin=Origin(ip="203.0.113.7", user_agent="shell", source="admin")):
+        AuditLog.log_action(
+            None,
+            "updated",
+            "organization",
+            "1",
+            {"plan": {"old": "free", "new": "premium"}, "owner": {"old": None, "new": STRANGE}},
+            personal=["owner"],
+            metadata={"big": 2**60, "text": STRANGE},
+        )
+        record_usage("seats", 3, metadata={"of": STRANGE})
+
+
+def answers(world: World, moving: Moving) -> dict[str, Any]:
+    """Return what the API answers about the tenant: pages both ways, histories, each entry by itself."""
+    reader = moving.api("read")
+    walked(reader, world.entries("initech"))
+    found = {path: reader.get(path).json() for path in PATHS}
+    for entry in found["/api/v1/audit-logs"]["results"]:
+        found[entry["id"]] = reader.get(f"/api/v1/audit-logs/{entry['id']}").json()
+    return found
+
+
+def walked(api: Api, count: int, cursor: str | None = None) -> tuple[list[str], str]:
+    """Poll until `count` entries were seen; return their ids in the order seen, and the cursor to come back with.
+
+    Other transactions of the server hold pollers back, and so may those of other tests.
+    """
+    seen, until = list[str](), time.monotonic() + DEADLINE
+    while True:
+        page = api.get("/api/v1/audit-logs", order="asc", limit=3, **({"cursor": cursor} if cursor else {})).json()
+        seen += [entry["id"] for entry in page["results"]]
+        cursor = str(page["next_cursor"])
+        if page["next"] is None and (len(seen) >= count or time.monotonic() > until):
+            return seen, cursor
+
+
+def exported(moving: Moving, place: Path, **options: Any) -> Manifest:
+    """Export the tenant with its keys."""
+    return export_tenant(moving.tenant, place, **{"with_secrets": True, **options})
+
+
+def logged(action: str) -> list[tuple[str, dict[str, Any]]]:
+    """Return who did something on the platform, and what the entry says of it."""
+    with platform_scope(actor=SYSTEM):
+        found = PlatformLog.objects.filter(action=action).order_by("id")
+        return [(entry.actor_label or "", entry.changes or {}) for entry in found]
+
+
+def drop(tenant: Any) -> None:
+    """Drop a tenant."""
+    found = gate.tenant(tenant.slug)
+    assert found is not None
+    provisioning.drop_tenant(found)
+
+
+def contents(world: World, schema: str) -> dict[str, list[Any]]:
+    """Return all rows of all tables of a schema, as text, beyond all walls."""
+    tables = world.sql(
+        "SELECT relname FROM pg_class WHERE relnamespace = %s::regnamespace AND relkind IN ('r', 'p')"
+        " AND NOT relispartition AND relname <> 'django_migrations' ORDER BY 1",
+        schema,
+    )
+    return {name: world.sql(f"SELECT t::text FROM {schema}.{name} AS t ORDER BY 1") for (name,) in tables}
+
+
+def standing(world: World) -> list[Any]:
+    """Return what an import that is refused must not have changed: tenants, schemas, roles, people, log entries."""
+    return world.sql(
+        "SELECT (SELECT array_agg(slug || id ORDER BY id) FROM shared.tenants_tenant),"
+        " (SELECT array_agg(nspname::text ORDER BY nspname) FROM pg_namespace),"
+        # Roles are the server's: those that have rights here.
+        " (SELECT array_agg(DISTINCT d.refobjid ORDER BY d.refobjid) FROM pg_shdepend AS d"
+        "   WHERE d.refclassid = 'pg_authid'::regclass"
+        "     AND d.dbid = (SELECT oid FROM pg_database WHERE datname = current_database())),"
+        " (SELECT array_agg(email || id ORDER BY id) FROM shared.tenants_user),"
+        " (SELECT count(*) FROM shared.platform_log),"
+        " (SELECT count(*) FROM shared.tenants_tenantmigration)"
+    )
+
+
+@contextmanager
+def elsewhere(world: World, superuser: psycopg.Connection[Any]) -> Iterator[World]:
+    """Work in another database of the same server, which knows of the tenants acme and globex alone."""
+    with cloned(superuser, "world") as there:
+        yield World(there.database, there.superuser, world.keys)
+
+
+@dataclass(frozen=True)
+class Kept:
+    """An export of initech, made once per process, and what a poller had seen by then, with his cursor."""
+
+    moving: Moving
+    directory: Path
+    seen: tuple[list[str], str]
+
+
+_kept: list[Kept] = []
+
+
+def kept(world: World) -> Kept:
+    """Return an export of a tenant that no database has any more; its keys will open what is imported."""
+    if not _kept:
+        moving, directory = settle(world), Path(tempfile.mkdtemp()) / "out"
+        seen = walked(moving.api(), world.entries("initech"))
+        export_tenant(moving.tenant, directory, with_secrets=True)
+        drop(moving.tenant)
+        atexit.register(shutil.rmtree, directory.parent, ignore_errors=True)
+        _kept.append(Kept(moving, directory, seen))
+    return _kept[0]
+
+
+def files(directory: Path) -> list[Path]:
+    """Return all files of an export."""
+    return sorted(path for path in directory.rglob("*") if path.is_file())
