@@ -67,7 +67,7 @@ FAULTS: dict[str, Fault] = {
     "syntax": (b"SELEC 1", None),
     "cancelled": (SLEEP, lambda world: world.sql("SELECT pg_cancel_backend(%s)", sleeper(world))),
     "timed out": (b"SET statement_timeout = 20;" + SLEEP, None),
-    "interrupted": (b"SELECT pg_sleep(0.2)", interrupt),
+    "interrupted": (b"SELECT pg_sleep(0.7)", interrupt),
     "connection dead": (SLEEP, lambda world: world.sql("SELECT pg_terminate_backend(%s)", sleeper(world))),
 }
 STEPS = [

@@ -21,6 +21,7 @@ from world import World
 
 from audit.models import AuditLog
 from tenants import provisioning
+from tenants.backend.connection import UnitConnection
 from tenants.context import SYSTEM, current_scope, gate_scope, scope_or_none, tenant_scope
 from tenants.errors import NoScope, ScopeConflict
 from tenants.models import Tenant
@@ -267,10 +268,17 @@ def test_async_views_of_two_tenants_at_once_read_their_own_rows(world: World, pa
 # --- i: somebody else sets the path
 
 
-def test_a_foreign_path_shows_nothing_and_does_not_stay(world: World, pair: dict[str, Any]) -> None:
+def test_a_foreign_path_shows_nothing_and_does_not_stay(
+    world: World, pair: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
     schema = pair["globex"].schema_name
-    with pytest.raises(DatabaseError), tenant_scope(pair["acme"], actor=SYSTEM):
-        set_path_and_read(f"SET search_path = {schema}, shared")
+    with tenant_scope(pair["acme"], actor=SYSTEM):
+        assert set_path_and_read(f"SET search_path = {schema}, shared") == ["acme"]
+    with monkeypatch.context() as patch:
+        # Nor where the path stays: the role has no rights there.
+        patch.setattr(UnitConnection, "restore", lambda _connection, _tag=None: None)
+        with pytest.raises(DatabaseError), tenant_scope(pair["acme"], actor=SYSTEM):
+            set_path_and_read(f"SET search_path = {schema}, shared")
     for statement in (f"SET search_path = {schema}", "SET search_path = public", "RESET search_path"):
         with tenant_scope(pair["acme"], actor=SYSTEM), connection.cursor() as cursor:
             cursor.execute(statement)
