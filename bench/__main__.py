@@ -1,4 +1,4 @@
-"""Run the benchmarks that are named, or all: `python -m bench [size] [activation] [log_action] [page] [tenants]`.
+"""Run the benchmarks that are named, or all: `python -m bench [size] [activation] [log_action] [page] [tenants] ...`.
 
 `tenants` is short unless it is told how many there are to be: `python -m bench tenants --tenants 5000`.
 """
@@ -14,7 +14,7 @@ from pathlib import Path
 
 from bench.base import FOLDER, prepared, report
 
-NAMES = ("size", "activation", "log_action", "page", "tenants")
+NAMES = ("size", "activation", "log_action", "page", "tenants", "load")
 PARTS = ("creation", "stall", "migration", "doctor", "export", "memory")
 
 
