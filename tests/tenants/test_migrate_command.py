@@ -8,7 +8,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import psycopg
@@ -22,14 +21,6 @@ from tenants import migrator, provisioning
 ROOT = Path(__file__).parents[2]
 CHECK = 'migrations.RunSQL("ALTER TABLE audit_answer ADD CHECK (status IS NOT NULL)")'
 PATIENCE = 60.0
-
-
-@pytest.fixture
-def lab(world: World, tmp_path: Path) -> Iterator[Lab]:
-    """Scratch migrations after the real ones."""
-    lab = Lab(tmp_path)
-    with lab.open():
-        yield lab
 
 
 def command(*arguments: str) -> tuple[str, str]:

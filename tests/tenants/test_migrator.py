@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import psycopg
@@ -26,23 +24,6 @@ def copy(apps, schema_editor):
         cursor.execute("CREATE TABLE lab (keys bigint)")
         cursor.execute("INSERT INTO lab SELECT count(*) FROM audit_key")
 """
-
-
-@pytest.fixture
-def lab(world: World, tmp_path: Path) -> Iterator[Lab]:
-    """Scratch migrations after the real ones."""
-    lab = Lab(tmp_path)
-    with lab.open():
-        yield lab
-
-
-@pytest.fixture
-def few(world: World, monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Six tenants, acme and globex among them, in the order in which they are migrated."""
-    monkeypatch.setattr(provisioning, "on_created", [])
-    for number in range(1, 5):
-        provisioning.create_tenant(slug=f"t{number}", name=f"T{number}", domain=f"t{number}.localhost")
-    return ["acme", "globex", "t1", "t2", "t3", "t4"]
 
 
 def test_where_nothing_is_pending_nothing_is_compiled_and_no_tenant_is_looked_at(

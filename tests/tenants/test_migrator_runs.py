@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,23 +14,6 @@ from tenants.migrator import Manner, Outcome
 from tenants.owner.access import owners_connection
 
 INITECH: dict[str, Any] = {"slug": "initech", "name": "Initech", "domain": "initech.localhost"}
-
-
-@pytest.fixture
-def lab(world: World, tmp_path: Path) -> Iterator[Lab]:
-    """Scratch migrations after the real ones."""
-    lab = Lab(tmp_path)
-    with lab.open():
-        yield lab
-
-
-@pytest.fixture
-def few(world: World, monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Six tenants, acme and globex among them, in the order in which they are migrated."""
-    monkeypatch.setattr(provisioning, "on_created", [])
-    for number in range(1, 5):
-        provisioning.create_tenant(slug=f"t{number}", name=f"T{number}", domain=f"t{number}.localhost")
-    return ["acme", "globex", "t1", "t2", "t3", "t4"]
 
 
 def test_what_another_run_has_applied_is_not_run_again_and_no_failure_hides_it(lab: Lab, world: World) -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import psycopg
@@ -19,14 +17,6 @@ from tenants.template import Unreplayable
 
 INITECH: dict[str, Any] = {"slug": "initech", "name": "Initech", "domain": "initech.localhost"}
 HOOLI: dict[str, Any] = {"slug": "hooli", "name": "Hooli", "domain": "hooli.localhost"}
-
-
-@pytest.fixture
-def lab(world: World, tmp_path: Path) -> Iterator[Lab]:
-    """Scratch migrations after the real ones."""
-    lab = Lab(tmp_path)
-    with lab.open():
-        yield lab
 
 
 def migrated(connection: Any, tenant: Tenant, made: template.Template) -> None:
