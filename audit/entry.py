@@ -55,6 +55,8 @@ class LogEntry(PinnedRow, models.Model):
     ip = models.GenericIPAddressField(null=True)
     salt = models.BinaryField()
     version = models.SmallIntegerField()
+    # Whether the database itself wrote it, of a row that was changed.
+    captured = models.BooleanField()
 
     class Meta:
         abstract = True

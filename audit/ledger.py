@@ -16,7 +16,7 @@ from django.db import connections
 from audit.changes import Unstorable, normalise, split, text
 from audit.entry import LogEntry, as_uuid, moment_of
 from audit.events import MAX_ENTRY_BYTES, MAX_ID, Event, Operation, Outcome, Party, RequestContext, operation_of
-from tenants.context import ANONYMOUS, Actor, Realm, Scope, current_scope
+from tenants.context import ANONYMOUS, Actor, Scope, current_scope
 from tenants.errors import BadInput, TooLarge
 
 Entry = TypeVar("Entry", bound=LogEntry)
@@ -178,8 +178,7 @@ def _identity(name: str, value: str) -> dict[str, Any]:
 def _actor(scope: Scope, event: Event, user_id: UUID | None) -> tuple[Actor, UUID | None]:
     """Return who acted, and the pointer to the person if he belongs to this side of the walls."""
     if event.actor is None:
-        own = "user" if scope.realm is Realm.TENANT else "staff"
-        return scope.actor, scope.actor.user_id if scope.actor.type == own else None
+        return scope.actor, scope.pointer
     return Actor(event.actor.type, event.actor.id, event.actor.label), user_id
 
 
@@ -232,6 +231,7 @@ def _entry(model: type[Entry], alias: str, row: dict[str, Any], returned: tuple[
     entry_id, transaction_id, agent_id, user_id = returned
     values = {
         **row,
+        "captured": False,
         "id": entry_id,
         "created_at": moment_of(entry_id),
         "transaction_id": transaction_id,

@@ -13,7 +13,7 @@ class ConfigConfig(AppConfig):
     def ready(self) -> None:
         """Connect the rooms that may not import each other."""
         from config import checks, recorder, walls  # noqa: F401, PLC0415 - models are loaded now
-        from subscriptions import lifecycle, moving  # noqa: PLC0415
+        from subscriptions import captured, lifecycle, moving  # noqa: F401, PLC0415
         from tenants import provisioning, recording, transfer  # noqa: PLC0415
 
         recording.fill(recorder.record)

@@ -8,6 +8,8 @@ from django.apps import apps
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, register
 
+from audit.capture import detection
+
 _MIN_KEY = 32
 
 
@@ -48,3 +50,9 @@ def no_table_stands_in_both_schemas(**_options: Any) -> list[CheckMessage]:
         Error(f"The table {name} stands in both schemas.", hint="Rename one of them.", id="daybook.E003")
         for name in both
     ]
+
+
+@register
+def captures_are_migrated(**options: Any) -> list[CheckMessage]:
+    """What is declared as captured and stands in no migration would change without an entry."""
+    return detection.check_migrations(**options)

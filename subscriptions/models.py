@@ -7,10 +7,12 @@ from django.db import models
 from django.db.models.functions import Now
 
 from audit import entry
+from audit.capture import audited
 from audit.entry import EntryManager
 from tenants.models import Tenant, UUIDv7
 
 
+@audited(label="name")
 class Plan(models.Model):
     """What can be bought."""
 
@@ -27,6 +29,7 @@ class Plan(models.Model):
         return self.name
 
 
+@audited(resource_type="subscription", exclude=("changed_at",), tenant="tenant")
 class TenantSubscription(models.Model):
     """A tenant's plan. Changed by `lifecycle` alone."""
 

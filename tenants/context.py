@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import ContextDecorator
-from dataclasses import dataclass, field
+from contextvars import ContextVar
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from json.encoder import encode_basestring_ascii as _quoted
 from typing import Protocol
@@ -56,12 +57,19 @@ class Actor:
     impersonator: Actor | None = None
 
 
+# The program that this process, thread or task runs: `manage.py NAME` within a command, what a job calls itself.
+program: ContextVar[str | None] = ContextVar("program", default=None)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Origin:
-    """Where a unit of work came from: address, user agent, request id and source, as the trail shows them."""
+    """Where a unit of work came from: address, user agent, request id and source, as the trail shows them.
+
+    What a browser is to a request is the program to a command or a job.
+    """
 
     ip: str | None = None
-    user_agent: str | None = None
+    user_agent: str | None = field(default_factory=program.get)
     request_id: str | None = None
     source: str = "command"
 
@@ -70,9 +78,13 @@ SYSTEM = Actor("system", "daybook", "Daybook")
 ANONYMOUS = Actor("anonymous", "anonymous", "")
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(slots=True, eq=False)
 class Scope:
-    """Whose data (realm, tenant), who acts, from where. Compared by identity: one object, one unit of work."""
+    """Whose data (realm, tenant), who acts, from where. Compared by identity: one object, one unit of work.
+
+    Who acts may be found out late: while a view authenticates its caller itself, `late` is asked before each query,
+    and its answer, once there is one, is the actor from then on.
+    """
 
     realm: Realm
     tenant: TenantLike | None
@@ -83,6 +95,9 @@ class Scope:
     database: str = "default"
     # The entry of the platform log that says why the platform reads this tenant's trail.
     reason: UUID | None = None
+    # The entry of this trail that says why row changes are not captured at the moment.
+    paused: UUID | None = None
+    late: Callable[[], Actor | None] | None = None
 
     @property
     def alias(self) -> str:
@@ -98,7 +113,7 @@ class Scope:
         """Return what the first message of the unit of work says."""
         if self.realm is Realm.GATE:
             return Binding(role=None, path=("gate",))
-        context = _context(self.actor, self.origin, self.reason)
+        context = self.context()
         if self.tenant is None:
             return Binding(role=platform_role(), path=(SHARED_SCHEMA,), context=context)
         path = (self.tenant.schema_name, SHARED_SCHEMA)
@@ -107,11 +122,48 @@ class Scope:
         return Binding(role=tenant_role(self.tenant.id), path=path, context=context, login=self.tenant.login)
 
 
-def _context(actor: Actor, origin: Origin, reason: UUID | None) -> str:
-    """Return what the database knows of a unit of work, as JSON: written by hand, for `json.dumps` takes 3 µs more."""
-    request = _quoted(origin.request_id) if origin.request_id is not None else "null"
-    why = f', "reason": "{reason}"' if reason else ""
-    return f'{{"actor": [{_quoted(actor.type)}, {_quoted(actor.id)}], "request_id": {request}{why}}}'
+    @property
+    def pointer(self) -> UUID | None:
+        """The person that entries of this scope point to: who acts, if he is of this side of the walls."""
+        own = "user" if self.realm is Realm.TENANT else "staff"
+        return self.actor.user_id if self.actor.type == own and not self.entered else None
+
+    def context(self) -> str:
+        """Return what the database knows of the unit of work, as JSON: what its entries of changed rows will say.
+
+        Written by hand, for `json.dumps` takes 3 µs more.
+        """
+        origin, by = self.origin, self.actor.impersonator
+        known = {
+            "by": _party(by) if by else None,
+            "request_id": _text(origin.request_id),
+            "ip": _text(origin.ip),
+            "agent": _text(origin.user_agent),
+            "reason": f'"{self.reason}"' if self.reason else None,
+            "paused": f'"{self.paused}"' if self.paused else None,
+        }
+        more = "".join(f', "{name}": {value}' for name, value in known.items() if value)
+        person = ', "person": true' if self.pointer else ""
+        return f'{{"actor": {_party(self.actor)}, "source": {_quoted(origin.source)}{person}{more}}}'
+
+    def settle(self) -> bool:
+        """Ask who acts, where that is found out late; return whether it is said now for the first time."""
+        # Asking may send a query, which must not ask again.
+        late, self.late = self.late, None
+        actor = late() if late else None
+        if actor is None:
+            self.late = late
+            return False
+        self.actor = actor
+        return True
+
+
+def _party(actor: Actor) -> str:
+    return f"[{_quoted(actor.type)}, {_quoted(actor.id)}, {_quoted(actor.label)}]"
+
+
+def _text(value: str | None) -> str | None:
+    return _quoted(value) if value else None
 
 
 def current_scope() -> Scope:
@@ -157,23 +209,56 @@ class Opening(ContextDecorator):
         return self._unit.__exit__(*error)  # type: ignore[arg-type]
 
 
-def tenant_scope(tenant: TenantLike, *, actor: Actor, origin: Origin | None = None) -> Opening:
+def tenant_scope(
+    tenant: TenantLike,
+    *,
+    actor: Actor,
+    origin: Origin | None = None,
+    late: Callable[[], Actor | None] | None = None,
+) -> Opening:
     """Open a unit of work in a tenant: commits at the end, rolls back on an exception.
 
     Inside a scope of the same tenant it is a savepoint under another actor. Inside a platform scope it is
-    refused: `enter_tenant` is the way. Raises ScopeConflict.
+    refused: `enter_tenant` is the way. `late` is asked before each query who acts, until it says so.
+    Raises ScopeConflict.
     """
 
     def make(parent: Scope | None) -> Scope:
-        reason = parent.reason if parent else None
-        return Scope(Realm.TENANT, tenant, actor, origin or Origin(), parent, reason=reason)
+        reason, paused = (parent.reason, parent.paused) if parent else (None, None)
+        return Scope(
+            Realm.TENANT, tenant, actor, origin or Origin(), parent, reason=reason, paused=paused, late=late
+        )
 
     return Opening(make)
 
 
 def platform_scope(*, actor: Actor, origin: Origin | None = None) -> Opening:
     """Open a unit of work of the platform: shared tables and the platform log, no tenant's trail."""
-    return Opening(lambda parent: Scope(Realm.PLATFORM, None, actor, origin or Origin(), parent))
+
+    def make(parent: Scope | None) -> Scope:
+        paused = parent.paused if parent else None
+        return Scope(Realm.PLATFORM, None, actor, origin or Origin(), parent, paused=paused)
+
+    return Opening(make)
+
+
+def without_capture(entry: UUID) -> Opening:
+    """Within a unit of work, capture no row changes of the block: `capture.pause` has written the entry that says why.
+
+    Raises NoScope.
+    """
+
+    def make(outer: Scope | None) -> Scope:
+        if outer is None:
+            raise NoScope
+        return replace(outer, parent=outer, paused=entry)
+
+    return Opening(make)
+
+
+def act_as(actor: Actor) -> None:
+    """Say who acts from here on in the open unit of work, as an authentication of one's own has found out."""
+    current_scope().late = lambda: actor
 
 
 def enter_tenant(tenant: TenantLike, *, reason: UUID | None = None) -> Opening:

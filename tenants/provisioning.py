@@ -130,8 +130,12 @@ def owner_scope(actor: Actor, origin: Origin | None) -> Iterator[DatabaseWrapper
     connection = owners_connection()
     if scope_or_none() is not None:
         raise ScopeConflict("Tenants are created and dropped outside any scope: it takes another login.")
+    scope = Scope(Realm.PLATFORM, None, actor, origin or Origin(), database=OWNER)
     with transaction.atomic(using=OWNER):
-        token = current.set(Scope(Realm.PLATFORM, None, actor, origin or Origin(), database=OWNER))
+        with connection.cursor() as cursor:
+            # Without it the rows that change would be said to be changed by a login of the database.
+            cursor.execute(sql.SQL("SET LOCAL daybook.context = {}").format(scope.context()).as_string())
+        token = current.set(scope)
         try:
             yield connection
         finally:

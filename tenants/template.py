@@ -233,6 +233,8 @@ def _noted(
 
 def _is_sql(operation: Operation) -> bool:
     """Tell whether the same statements do it in every schema: no Python, and no default that Python makes anew."""
+    if isinstance(operation, RunSQL):
+        return True
     if not operation.reduces_to_sql or not type(operation).__module__.startswith("django."):
         return False
     field = getattr(operation, "field", None)

@@ -41,6 +41,7 @@ class Migration(migrations.Migration):
                 ('ip', models.GenericIPAddressField(null=True)),
                 ('salt', models.BinaryField()),
                 ('version', models.SmallIntegerField()),
+                ('captured', models.BooleanField()),
             ],
             options={
                 'verbose_name': 'audit log',

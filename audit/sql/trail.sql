@@ -14,6 +14,7 @@ CREATE TABLE {table} (
   transaction_id bigint NOT NULL DEFAULT (pg_current_xact_id()::text::bigint),
   agent_id integer,
   version smallint NOT NULL,
+  captured boolean NOT NULL DEFAULT false,
   id uuid NOT NULL DEFAULT guard.new_id() PRIMARY KEY,
   {tenant_column}
   user_id uuid,

@@ -45,6 +45,7 @@ class Migration(migrations.Migration):
                 ('ip', models.GenericIPAddressField(null=True)),
                 ('salt', models.BinaryField()),
                 ('version', models.SmallIntegerField()),
+                ('captured', models.BooleanField()),
             ],
             options={
                 'verbose_name': 'platform log',

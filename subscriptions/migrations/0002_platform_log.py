@@ -14,6 +14,7 @@ class Migration(migrations.Migration):
     dependencies = [("subscriptions", "0001_initial"), ("tenants", "0002_walls")]
     operations = [
         migrations.RunSQL(load(AUDIT, "guards.sql"), migrations.RunSQL.noop),
+        migrations.RunSQL(load(AUDIT, "capture.sql"), migrations.RunSQL.noop),
         migrations.RunSQL(load(AUDIT, "agent.sql", agents="audit_user_agent"), migrations.RunSQL.noop),
         migrations.RunSQL(load(AUDIT, "agent.sql", agents="platform_user_agent"), migrations.RunSQL.noop),
         migrations.RunSQL(load(AUDIT, "trail.sql", tenant_column="tenant_id uuid,", **NAMES), migrations.RunSQL.noop),

@@ -20,14 +20,14 @@ from psycopg_pool import ConnectionPool
 
 from tenants.backend import pool
 from tenants.backend.cursor import UnitCursor
-from tenants.backend.unit import SHARED_SCHEMA, Binding, current
+from tenants.backend.unit import SHARED_SCHEMA, Binding, Scope, current
 from tenants.errors import NoScope, ScopeConflict
 
 
 class _OuterUnit(AbstractContextManager[None]):
     """A transaction of one scope. A class, since it is entered for each request: a generator takes twice as long."""
 
-    def __init__(self, wrapper: DatabaseWrapper, scope: object, binding: Binding) -> None:
+    def __init__(self, wrapper: DatabaseWrapper, scope: Scope, binding: Binding) -> None:
         self._wrapper, self._scope, self._binding = wrapper, scope, binding
         self._atomic = transaction.atomic(using=wrapper.alias)
 
@@ -53,8 +53,10 @@ class _OuterUnit(AbstractContextManager[None]):
 class DatabaseWrapper(base.DatabaseWrapper):  # type: ignore[misc]
     """A connection of one of the application's logins, which own nothing and may do nothing by themselves."""
 
-    _scope: object | None = None
+    _scope: Scope | None = None
     _binding: Binding | None = None
+    # Whether who acts was found out within this unit, perhaps in a savepoint.
+    _settled = False
     # Whose connection it is: None for the alias's own login, else that of some tenants.
     _login: str | None = None
     connection: Any
@@ -120,9 +122,13 @@ class DatabaseWrapper(base.DatabaseWrapper):  # type: ignore[misc]
             raise NoScope
         if current.get() is not self._scope:
             raise ScopeConflict("This connection works for another scope now; a task must not share its transaction.")
+        if self._scope.late is not None and self._scope.settle():
+            self._binding = self._scope.binding()
+            self._bind_again(self._binding)
+            self._settled = True
         return super()._cursor(name)
 
-    def unit(self, scope: object, binding: Binding, *, parent: object | None) -> AbstractContextManager[None]:
+    def unit(self, scope: Scope, binding: Binding, *, parent: Scope | None) -> AbstractContextManager[None]:
         """Return what runs a block in a transaction bound to `binding`: in `parent`'s one (a savepoint), if any.
 
         `scope` is what `current` must hold for as long as queries are sent. Raises ScopeConflict.
@@ -131,7 +137,7 @@ class DatabaseWrapper(base.DatabaseWrapper):  # type: ignore[misc]
             raise ScopeConflict("The open scope belongs to another thread's or task's connection: open it elsewhere.")
         return self._inner_unit(scope, binding) if self._scope else _OuterUnit(self, scope, binding)
 
-    def bind(self, scope: object, binding: Binding) -> None:
+    def bind(self, scope: Scope, binding: Binding) -> None:
         """Take a connection of the login, whose next transaction is the scope's. Raises ScopeConflict."""
         self._log_in(binding.login)
         self.connection.binding = binding
@@ -141,7 +147,7 @@ class DatabaseWrapper(base.DatabaseWrapper):  # type: ignore[misc]
 
     def unbind(self) -> None:
         """Forget the scope: nothing more is sent."""
-        self._scope = self._binding = None
+        self._scope, self._binding, self._settled = None, None, False
         if self.connection is not None:
             self.connection.first_message = None
 
@@ -187,7 +193,7 @@ class DatabaseWrapper(base.DatabaseWrapper):  # type: ignore[misc]
         super()._close()
 
     @contextmanager
-    def _inner_unit(self, scope: object, binding: Binding) -> Iterator[None]:
+    def _inner_unit(self, scope: Scope, binding: Binding) -> Iterator[None]:
         outer_scope, outer_binding = self._scope, self._binding
         assert outer_binding is not None  # noqa: S101 - set together with the scope
         # Without a savepoint nothing would restore the outer binding.
@@ -225,6 +231,9 @@ class DatabaseWrapper(base.DatabaseWrapper):  # type: ignore[misc]
 
     def _savepoint_rollback(self, sid: str) -> None:
         self._control(self.ops.savepoint_rollback_sql(sid))
+        if self._settled and self._binding:
+            # What was said of the actor since the savepoint is rolled back as well.
+            self._bind_again(self._binding)
 
     def _savepoint_commit(self, sid: str) -> None:
         self._control(self.ops.savepoint_commit_sql(sid))

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
+from typing import Any, Protocol
 from uuid import UUID
 
 from django.conf import settings
@@ -69,6 +69,20 @@ class Binding:
     def first_message(self, quote: Callable[[bytes], bytes], clean: bytes = CLEAN + UNLOCK) -> bytes:
         """Return the message that begins the transaction: BEGIN, clean, bind."""
         return clean + self.settings(quote)
+
+
+class Scope(Protocol):
+    """What a connection asks of the scope that it works for; `tenants.context` says what that is."""
+
+    @property
+    def late(self) -> object:
+        """Whether who acts is still to be found out (None: it is not)."""
+
+    def settle(self) -> bool:
+        """Find out who acts; return whether that is said for the first time."""
+
+    def binding(self) -> Binding:
+        """Return what the connection is to be bound to."""
 
 
 @lru_cache(maxsize=4096)

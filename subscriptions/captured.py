@@ -1,0 +1,16 @@
+"""What is captured of the models of `tenants`, which knows no trail: each change goes to the platform log as well."""
+
+from __future__ import annotations
+
+from audit.capture import register
+from tenants.models import ApiKey, Credential, Domain, Membership, Tenant, User
+
+_APP = "subscriptions"
+
+register(Tenant, label="name", tenant="id", app=_APP)
+register(Domain, label="domain", tenant="tenant", app=_APP)
+register(User, label="email", personal=("email", "name"), person="id", app=_APP)
+# That a password was changed is told; when somebody signed in is told by other entries.
+register(Credential, exclude=("last_login",), person="user", app=_APP)
+register(Membership, tenant="tenant", app=_APP)
+register(ApiKey, label="name", exclude=("last_used_at",), tenant="tenant", app=_APP)
