@@ -74,12 +74,15 @@ def wait(port: int) -> None:
             return
 
 
-def play(port: int, document: dict[str, Any], people: dict[str, dict[str, str]]) -> Iterator[str]:
-    """Send what is missing of the story, oldest weeks first; yield a line for each thing done. Raises Unplayable."""
+def play(port: int, document: dict[str, Any], people: dict[str, dict[str, str]], now: datetime) -> Iterator[str]:
+    """Send what is missing of the story up to `now`, oldest weeks first; yield a line for each thing done.
+
+    Raises Unplayable.
+    """
     for slug in people:
         if _subscribe(port, document, slug):
             yield f"Played a first plan: {slug} on free"
-    now, missing = datetime.now(UTC), {slug: _missing(port, document, slug) for slug in people}
+    missing = {slug: _missing(port, document, slug) for slug in people}
     for number in range(story.WEEKS):
         for slug, names in people.items():
             if number in missing[slug]:
@@ -154,7 +157,7 @@ def main() -> int:
     document, code = given["document"], 0
     try:
         wait(given["port"])
-        for line in play(given["port"], document, given["people"]):
+        for line in play(given["port"], document, given["people"], datetime.now(UTC)):
             sys.stdout.write(f"{line}\n")
             sys.stdout.flush()
     except Unplayable as error:

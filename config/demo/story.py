@@ -1,7 +1,8 @@
 """What happens in a company in four weeks: a few hundred varied events, as its own application would report them.
 
-Pure and repeatable: the same company and the same `now` give the same events. They come as JSON for
-`POST /audit-logs`, a week at a time, each week ending with its report (resource type `weekly_report`).
+Pure and repeatable: the same company and the same `now` give the same events. Weekends are quiet, so the day of the
+week decides which, and how many. They come as JSON for `POST /audit-logs`, a week at a time, each week ending with its
+report (resource type `weekly_report`).
 """
 
 from __future__ import annotations

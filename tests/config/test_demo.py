@@ -8,7 +8,8 @@ import subprocess
 import sys
 import threading
 import urllib.request
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Mapping
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -23,6 +24,9 @@ from config.demo import company, play, story
 
 PEOPLE = {"acme": {"alice": "1", "bob": "2"}, "globex": {"charlie": "3"}}
 NOW = datetime(2026, 11, 22, 10, 30, tzinfo=UTC)
+# The story is another one on each day of the week.
+WEEK = [NOW + timedelta(days=number) for number in range(7)]
+on_each_day = pytest.mark.parametrize("now", WEEK, ids=lambda now: f"{now:%A}")
 
 
 # --- the story
@@ -33,20 +37,31 @@ def test_the_story_is_the_same_each_time_it_is_told() -> None:
     assert story.week("acme", PEOPLE["acme"], 0, NOW) != story.week("acme", PEOPLE["acme"], 1, NOW)
 
 
-def test_the_weeks_follow_each_other_up_to_now() -> None:
-    times = [
-        str(event["occurred_at"])
-        for number in range(story.WEEKS)
-        for event in story.week("acme", PEOPLE["acme"], number, NOW)
-    ]
+def told(slug: str, people: Mapping[str, str], now: datetime) -> list[story.Event]:
+    """Return the whole story of a company."""
+    return [event for number in range(story.WEEKS) for event in story.week(slug, people, number, now)]
+
+
+@on_each_day
+def test_the_weeks_follow_each_other_up_to_now(now: datetime) -> None:
+    times = [str(event["occurred_at"]) for event in told("acme", PEOPLE["acme"], now)]
     assert times == sorted(times)
-    assert times[0] >= (NOW - timedelta(days=29)).isoformat()
-    assert times[-1] == "2026-11-22T06:00:00.000000Z"
+    assert times[0] >= (now - timedelta(days=29)).isoformat()
+    assert times[-1] == f"{now:%Y-%m-%d}T06:00:00.000000Z"
 
 
+def test_weekends_are_quiet_whatever_day_it_is_told() -> None:
+    for now in WEEK:
+        days = Counter(
+            datetime.fromisoformat(str(event["occurred_at"])).date() for event in told("acme", {"a": "1"}, now)
+        )
+        assert {date.weekday() > 4 for date, count in days.items() if count > 3} == {False}
+
+
+@on_each_day
 @pytest.mark.parametrize("slug", ["acme", "globex"])
-def test_the_story_is_long_and_varied(slug: str) -> None:
-    events = [event for number in range(story.WEEKS) for event in story.week(slug, PEOPLE[slug], number, NOW)]
+def test_the_story_is_long_and_varied(slug: str, now: datetime) -> None:
+    events = told(slug, PEOPLE[slug], now)
     assert 250 < len(events) < 600
     assert len({event["action"] for event in events}) >= 15
     assert len({event["resource"]["type"] for event in events}) >= 8
@@ -176,13 +191,12 @@ def test_every_entry_of_the_play_enters_by_http(
     world: World, document: company.Document, port: int, capsys: pytest.CaptureFixture[str]
 ) -> None:
     before = {slug: world.entries(slug) for slug in PEOPLE}
-    people = company.persons()
-    said = list(play.play(port, document, people))
+    people, now = company.persons(), datetime.now(UTC) - timedelta(days=1)
+    said = list(play.play(port, document, people, now))
     assert len(said) == 2 * story.WEEKS + 1
     for slug in PEOPLE:
-        told = sum(len(story.week(slug, people[slug], number, NOW)) for number in range(story.WEEKS))
-        changes = 1 if slug == "acme" else 0
-        assert len(entries(world, slug, "id")) == world.entries(slug) - before[slug] == told + changes
+        sent, changes = len(told(slug, people[slug], now)), 1 if slug == "acme" else 0
+        assert len(entries(world, slug, "id")) == world.entries(slug) - before[slug] == sent + changes
         times = [row[0] for row in entries(world, slug, "occurred_at") if row[0]]
         assert times == sorted(times)
         assert datetime.now(UTC) - times[0] > timedelta(days=20)
@@ -196,14 +210,14 @@ def test_every_entry_of_the_play_enters_by_http(
 def test_a_second_play_adds_nothing_and_a_broken_one_is_completed(
     world: World, document: company.Document, port: int
 ) -> None:
-    people = company.persons()
-    interrupted = play.play(port, document, people)
+    people, now = company.persons(), datetime.now(UTC)
+    interrupted = play.play(port, document, people, now - timedelta(days=1))
     next(interrupted)
     half = world.entries("acme")
-    assert len([*play.play(port, document, people)]) == 2 * story.WEEKS
+    assert len([*play.play(port, document, people, now)]) == 2 * story.WEEKS
     assert world.entries("acme") > half
     whole = {slug: world.entries(slug) for slug in PEOPLE}
-    assert [*play.play(port, document, people)] == []
+    assert [*play.play(port, document, people, now)] == []
     assert {slug: world.entries(slug) for slug in PEOPLE} == whole
 
 
