@@ -12,6 +12,22 @@ from typing import Any
 import psycopg
 from world import World
 
+_ROLES = """
+SELECT r.rolname, to_jsonb(r)::text FROM pg_roles AS r WHERE rolname = ANY (%(names)s)
+UNION ALL SELECT m.roleid::regrole::text, to_jsonb(m)::text FROM pg_auth_members AS m
+ WHERE m.roleid::regrole::text = ANY (%(names)s) AND m.member::regrole::text = ANY (%(names)s)
+UNION ALL SELECT 'every role', setconfig::text FROM pg_db_role_setting WHERE setdatabase = 0 AND setrole = 0
+"""
+
+
+@contextmanager
+def unchanged(superuser: psycopg.Connection[Any], names: list[str]) -> Iterator[None]:
+    """Hold a test to leave roles, their memberships and settings as it found them, for those that come after it."""
+    before = set(superuser.execute(_ROLES, {"names": names}))
+    yield
+    changed = before ^ set(superuser.execute(_ROLES, {"names": names}))
+    assert not changed, f"The roles of all clones are not as they were before this test: {sorted(changed)}"
+
 
 @contextmanager
 def cloned(superuser: psycopg.Connection[Any], template: str) -> Iterator[World]:

@@ -107,7 +107,7 @@ def answers(world: World, moving: Moving) -> dict[str, Any]:
 def walked(api: Api, count: int, cursor: str | None = None) -> tuple[list[str], str]:
     """Poll until `count` entries were seen; return their ids in the order seen, and the cursor to come back with.
 
-    Other transactions of the server hold pollers back, and so may those of other tests.
+    Any other transaction of the server holds pollers back, one of autovacuum's too.
     """
     seen, until = list[str](), time.monotonic() + DEADLINE
     while True:

@@ -1,7 +1,7 @@
 """The standing world of the tests: two companies, their people and keys, and the platform's staff.
 
 alice is admin of acme, bob its auditor, olga its owner, mia a member; charlie is admin of globex; sam (admin),
-sue (support) and bill (billing) are platform staff. The world is made once per run in a template database, and
+sue (support) and bill (billing) are platform staff. The world is made once per worker in a template database, and
 each test that asks for it gets a clone (about 30 ms), so that transactions really commit and nothing is shared.
 """
 

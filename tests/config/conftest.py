@@ -40,7 +40,7 @@ def running(made: Path) -> Iterator[embedded.Server]:
 @pytest.fixture
 def place() -> Iterator[Path]:
     """A folder that every user may enter, removed afterwards."""
-    folder = temporary("daybook-test-")
+    folder = temporary("daybook-place-")
     yield folder
     shutil.rmtree(folder)
 

@@ -4,31 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import psycopg
 import pytest
 from world import World
 
 if TYPE_CHECKING:
     from labs import Lab
-
-# `Yard.relaxed` takes it as well.
-LOCK = "hashtext('the guard role')"
-
-
-@pytest.fixture
-def alone() -> None:
-    """Asked for beside `guard_role` by a test that changes who may become the guard."""
-
-
-@pytest.fixture
-def guard_role(request: pytest.FixtureRequest, superuser: psycopg.Connection[Any]) -> Iterator[None]:
-    """Nobody else changes meanwhile who may become the guard: that is one thing for all databases of the server."""
-    mode = "" if "alone" in request.fixturenames else "_shared"
-    superuser.execute(f"SELECT pg_advisory_lock{mode}({LOCK})")
-    yield
-    superuser.execute(f"SELECT pg_advisory_unlock{mode}({LOCK})")
 
 
 @pytest.fixture

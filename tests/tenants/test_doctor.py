@@ -8,7 +8,7 @@ from typing import Any
 
 import psycopg
 import pytest
-from clones import cloned, leave
+from clones import cloned, leave, unchanged
 from conftest import TEMPLATE
 from faults import SICK, Fault
 from role_faults import ALL_FAULTS
@@ -18,7 +18,6 @@ from audit.models import AuditLog
 from tenants.doctor.examination import examine
 from tenants.doctor.findings import NOTE
 
-pytestmark = pytest.mark.usefixtures("guard_role")
 OTHERS = ("initech",)
 
 
@@ -43,9 +42,9 @@ def many(superuser: psycopg.Connection[Any]) -> Iterator[World]:
 
 
 @pytest.fixture
-def clone(superuser: psycopg.Connection[Any], many: World) -> Iterator[World]:
+def clone(superuser: psycopg.Connection[Any], standing: list[str], many: World) -> Iterator[World]:
     """A copy of it for one test."""
-    with cloned(superuser, many.database) as world:
+    with unchanged(superuser, standing), cloned(superuser, many.database) as world:
         yield world
 
 
@@ -102,7 +101,6 @@ def test_it_finds_this_in_the_tenant_that_has_it_and_nothing_else(clone: World, 
     assert not [each for each in found if each.level == NOTE or not each.found]
 
 
-@pytest.mark.usefixtures("alone")
 def test_it_finds_what_was_done_to_the_whole_server(clone: World) -> None:
     """An owner who may become the guard replaces its functions; a setting may be every role's."""
     server = Fault(

@@ -17,7 +17,6 @@ from tenants.doctor import examination
 from tenants.doctor.examination import examine
 from tenants.doctor.findings import BREACH, NOTE
 
-pytestmark = pytest.mark.usefixtures("guard_role")
 UNGUARDED = "DROP TRIGGER refuse_truncate ON {}.audit_log_default"
 
 
@@ -152,7 +151,6 @@ def test_a_sealed_tenant_is_no_finding(world: World) -> None:
     assert examine().findings == []
 
 
-@pytest.mark.usefixtures("alone")
 def test_a_relaxed_database_is_a_breach_until_it_is_hardened_again(world: World) -> None:
     superuser = make_conninfo(world.superuser, dbname=world.database)
     hardening.relax(superuser, reason="a migration of trails")
@@ -169,7 +167,6 @@ def test_a_database_hardened_by_another_version_is_told(world: World) -> None:
     assert [(each.id, each.level) for each in examine().findings] == [("hardening.old", BREACH)]
 
 
-@pytest.mark.usefixtures("alone")
 def test_where_nobody_is_superuser_it_notes_what_remains_possible_and_succeeds(world: World) -> None:
     superuser = make_conninfo(world.superuser, dbname=world.database)
     hardening.relax(superuser, reason="as if there were no superuser")

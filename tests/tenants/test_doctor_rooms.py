@@ -13,7 +13,6 @@ from tenants.doctor.expected import Attempt, parse, render
 from tenants.doctor.facts import Facts, Names, restored
 from tenants.doctor.findings import NOTE, Difference, Finding, compare, identify, with_partitions
 
-pytestmark = pytest.mark.usefixtures("guard_role")
 TRAIL: Facts = {
     ("table", "log", ""): "partitioned table",
     ("column", "log", "id"): "uuid",

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-import pytest
 from psycopg.conninfo import make_conninfo
 from world import World
 
@@ -14,7 +13,6 @@ from tenants.doctor import directory, expected
 from tenants.doctor.examination import Report, examine, sections
 from tenants.doctor.facts import Facts, connect
 
-pytestmark = pytest.mark.usefixtures("guard_role")
 RECORD = "RECORD_WALLS"
 
 
@@ -36,7 +34,6 @@ def both(world: World) -> dict[str, Facts]:
     return {**soft, **{f"{place} hardened": facts for place, facts in hard.items() if facts != soft[place]}}
 
 
-@pytest.mark.usefixtures("alone")
 def test_the_file_of_walls_is_what_the_migrations_make(world: World) -> None:
     (path,) = expected.files
     text = expected.render(both(world))

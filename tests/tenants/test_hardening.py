@@ -289,7 +289,6 @@ def test_a_partition_is_made_by_the_guard_alone_and_belongs_to_the_owner(world: 
     assert world.sql("SELECT count(*) FROM guard.growing") == [(0,)]
 
 
-@pytest.mark.usefixtures("guard_role", "alone")
 def test_migrating_relaxes_only_for_what_is_pending(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(local.SUPERUSER, url(world))
     before = entries(world)
