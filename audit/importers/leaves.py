@@ -85,6 +85,7 @@ class Reading:
         self._line = line
         self._storable = storable(line)
         self._used: set[Path] = set()
+        self._moved: set[Path] = set()
 
     def value(self, *path: str | int) -> Any:
         """Return what is at a path, or None."""
@@ -115,6 +116,17 @@ class Reading:
             self._used.add(leaf.path)
         return leaf.text[:limit]
 
+    def take(self, *path: str | int) -> Any:
+        """Return what is at an exact path, as it can be stored, for a place of its own; it is no longer left over.
+
+        Where it stood in an array there is a null, so that the others keep their places.
+        """
+        node: Any = self._storable
+        for step in path:
+            node = node[step]
+        (self._moved if isinstance(path[-1], int) else self._used).add(path)
+        return node
+
     def party(self, kind: str, identity: Leaf | None, label: Leaf | None = None) -> Party:
         """Return a party; without a label of its own it is labelled by its id, for the search over labels."""
         return Party(kind, self.put(identity, MAX_ID), self.put(label or identity, MAX_LABEL))
@@ -138,7 +150,7 @@ class Reading:
 
     def rest(self) -> dict[str, Any]:
         """Return the line without the leaves that have got a field of their own."""
-        rest: dict[str, Any] = _without(self._storable, self._used, ())
+        rest: dict[str, Any] = _without(self._storable, self._used, self._moved, ())
         return rest
 
     def _find(self, path: Path) -> tuple[Path, Any]:
@@ -176,13 +188,15 @@ def _leaves(path: Path, value: Any) -> Iterator[Leaf]:
         yield leaf
 
 
-def _without(node: Any, used: set[Path], path: Path) -> Any:
+def _without(node: Any, used: set[Path], moved: set[Path], path: Path) -> Any:
     """Take leaves out of objects, and the objects that are empty because of it; arrays keep their places."""
+    if path in moved:
+        return None
     if isinstance(node, list):
-        return [_without(item, used, (*path, index)) for index, item in enumerate(node)]
+        return [_without(item, used, moved, (*path, index)) for index, item in enumerate(node)]
     if not isinstance(node, dict):
         return node
-    left = {key: _without(item, used, (*path, key)) for key, item in node.items() if (*path, key) not in used}
+    left = {key: _without(item, used, moved, (*path, key)) for key, item in node.items() if (*path, key) not in used}
     return {key: item for key, item in left.items() if item != {} or node[key] == {}}
 
 

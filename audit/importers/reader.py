@@ -13,16 +13,37 @@ from audit.importers.leaves import MAX_INTEGER, spell
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from audit.events import Event
+
 MAX_LINE_BYTES = 1024 * 1024
 _SKIPPED_BYTES = 64 * 1024
 
 
 @dataclass(frozen=True, slots=True)
 class BadLine:
-    """A line that is no JSON object, its number and the reason for people to read."""
+    """A line that is no JSON object, or no event; its number and the reason for people to read."""
 
     number: int
     reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Mapped:
+    """A line that is an event: its number, the line itself (what makes it itself), and the event."""
+
+    number: int
+    line: dict[str, Any]
+    event: Event
+
+
+@dataclass(frozen=True, slots=True)
+class Joined:
+    """A line that is no event, but stands in full in the events of other lines."""
+
+    number: int
+
+
+Found = Mapped | Joined | BadLine
 
 
 def read_lines(stream: BinaryIO) -> Iterator[tuple[int, dict[str, Any] | BadLine]]:

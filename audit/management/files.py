@@ -10,8 +10,9 @@ from typing import Any, BinaryIO
 from django.db import DataError
 
 from audit.events import Event
-from audit.importers import FORMATS, Unmappable
-from audit.importers.reader import BadLine, read_lines
+from audit.importers import read_events
+from audit.importers.naming import Names
+from audit.importers.reader import Found, Joined, Mapped
 from audit.ingest import digest, import_events
 from tenants.errors import BadInput
 from tenants.management.base import Chosen
@@ -21,11 +22,15 @@ BATCH = 500
 
 @dataclass(slots=True)
 class Tally:
-    """What became of the lines so far."""
+    """What became of the lines so far.
+
+    `joined` are lines of dumps that are no events, but stand in those of other lines; they are counted apart.
+    """
 
     imported: int = 0
     repeated: int = 0
     rejected: int = 0
+    joined: int = 0
 
     @property
     def lines(self) -> int:
@@ -33,7 +38,8 @@ class Tally:
         return self.imported + self.repeated + self.rejected
 
     def __str__(self) -> str:
-        return f"lines={self.lines} imported={self.imported} repeated={self.repeated} rejected={self.rejected}"
+        told = f"lines={self.lines} imported={self.imported} repeated={self.repeated} rejected={self.rejected}"
+        return f"{told} joined={self.joined}" if self.joined else told
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,16 +52,21 @@ class _Line:
 class Import:
     """One run over a file. What it has written stays, and is not written again by another run."""
 
-    def __init__(self, vendor: str, chosen: Chosen, rejected: Callable[[int, str], None]) -> None:
-        self.vendor, self.chosen = vendor, chosen
+    def __init__(
+        self, vendor: str, chosen: Chosen, rejected: Callable[[int, str], None], names: Names | None = None
+    ) -> None:
+        self.vendor, self.chosen, self.names = vendor, chosen, names or {}
         self.tally = Tally()
         self._rejected = rejected
 
     def run(self, stream: BinaryIO, written: Callable[[int], object]) -> None:
-        """Import all lines; after each unit of work call `written` with their number so far."""
+        """Import all lines; after each unit of work call `written` with their number so far.
+
+        Raises sqlite3.Error when there is no room to put a dump in order.
+        """
         pending: list[_Line] = []
-        for number, line in read_lines(stream):
-            if (mapped := self._map(number, line)) is not None:
+        for found in read_events(self.vendor, stream, self.names):
+            if (mapped := self._sort_out(found)) is not None:
                 pending.append(mapped)
             if len(pending) == BATCH:
                 self._write(pending)
@@ -64,14 +75,13 @@ class Import:
         self._write(pending)
         written(self.tally.lines)
 
-    def _map(self, number: int, line: dict[str, Any] | BadLine) -> _Line | None:
-        reason = line.reason if isinstance(line, BadLine) else ""
-        if not isinstance(line, BadLine):
-            try:
-                return _Line(number, line_digest(self.vendor, line), FORMATS[self.vendor](line))
-            except Unmappable as error:
-                reason = str(error)
-        self._reject(number, reason)
+    def _sort_out(self, found: Found) -> _Line | None:
+        if isinstance(found, Mapped):
+            return _Line(found.number, line_digest(self.vendor, found.line), found.event)
+        if isinstance(found, Joined):
+            self.tally.joined += 1
+        else:
+            self._reject(found.number, found.reason)
         return None
 
     def _write(self, lines: list[_Line]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import sqlite3
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -14,7 +15,8 @@ from tqdm import tqdm
 
 from audit.entry import EntryQuerySet
 from audit.history import actor_activity
-from audit.importers import FORMATS
+from audit.importers import DUMPS, FORMATS
+from audit.importers.naming import Names, read_names
 from audit.management.files import Import
 from audit.models import AuditLog
 from tenants.management.base import Chosen, PlainCommand, add_actor_argument, find_actor, find_person, find_tenant
@@ -42,7 +44,12 @@ class Command(PlainCommand):
             ),
         )
         load.add_argument("file", metavar="FILE", help="the file, or - for standard input")
-        load.add_argument("--format", required=True, choices=sorted(FORMATS), help="whose events they are")
+        load.add_argument("--format", required=True, choices=sorted([*FORMATS, *DUMPS]), help="whose events they are")
+        load.add_argument(
+            "--models",
+            metavar="JSON",
+            help="a file in which a Django project tells the names and keys of its models, for its dumps",
+        )
         history = verbs.add_parser("history", help="show what happened to a resource, newest first")
         history.add_argument("type", help="the resource's type")
         history.add_argument("id", help="the resource's id")
@@ -64,10 +71,13 @@ class Command(PlainCommand):
 
     def load(self, chosen: Chosen, options: dict[str, Any]) -> None:
         """Import a file; say at the end, also of a run cut short, what became of its lines."""
-        run = Import(options["format"], chosen, self._report)
+        is_dump = options["format"] in DUMPS
+        run = Import(options["format"], chosen, self._report, _names(options["models"], is_dump=is_dump))
         try:
-            with _opened(options["file"]) as stream, _progress(stream) as written:
+            with _opened(options["file"]) as stream, _progress(stream, in_order=not is_dump) as written:
                 run.run(stream, written)
+        except sqlite3.Error as error:
+            raise CommandError(f"The lines cannot be put in order in the folder that TMPDIR names: {error}.") from error
         except KeyboardInterrupt as error:
             raise CommandError("Interrupted; run it again to complete it.", returncode=_INTERRUPTED) from error
         finally:
@@ -108,9 +118,21 @@ def _opened(path: str) -> Iterator[BinaryIO]:
         raise CommandError(f"{path} cannot be read: {error.strerror or error}.") from error
 
 
+def _names(path: str | None, *, is_dump: bool) -> Names:
+    if path is None:
+        return {}
+    if not is_dump:
+        raise CommandError(f"--models is for {', '.join(DUMPS)}.")
+    with _opened(path) as stream:
+        try:
+            return read_names(stream.read())
+        except (ValueError, RecursionError) as error:
+            raise CommandError(f"{path} does not name models: {error}.") from error
+
+
 @contextmanager
-def _progress(stream: BinaryIO) -> Iterator[Callable[[int], object]]:
-    """Show a bar on a terminal; yield what moves it on to where the stream is."""
-    size = os.fstat(stream.fileno()).st_size if stream.seekable() else None
+def _progress(stream: BinaryIO, *, in_order: bool) -> Iterator[Callable[[int], object]]:
+    """Show a bar on a terminal; yield what moves it on: to where the stream is, if that tells, or by lines."""
+    size = os.fstat(stream.fileno()).st_size if in_order and stream.seekable() else None
     with tqdm(total=size, unit="B" if size else " lines", unit_scale=True, desc="importing", disable=None) as bar:
         yield lambda lines: bar.update((stream.tell() if size else lines) - bar.n)
