@@ -48,6 +48,7 @@ run: setup ## Serve on http://localhost:8000 with demo tenants (ARGS=--no-demo: 
 
 test: check ## Run every check and test
 	$(py) -m pytest -n 2 $(ARGS)
+	DJANGO_SETTINGS_MODULE=hostapp.settings PYTHONPATH=tests $(py) -m pytest -n 2 tests/capture
 
 check: setup ## Check format, lint, types, layers, migrations, system checks and the OpenAPI document
 	$(py) -m ruff format --check
