@@ -14,6 +14,8 @@ from tenants.models import ApiKey, Tenant, User
 from tenants.recording import record
 from tenants.roles import KeyScope
 
+# What a secret begins with.
+KEY_PREFIX = "dbk_"
 _PREFIX = 12
 
 
@@ -30,7 +32,7 @@ def issue(
     Opens no scope: run it in a platform scope. Raises BadInput.
     """
     _check(tenant, user, scopes or [])
-    secret = f"dbk_{secrets.token_urlsafe(32)}"
+    secret = f"{KEY_PREFIX}{secrets.token_urlsafe(32)}"
     key = ApiKey.objects.create(
         tenant=tenant,
         user=user,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from ipaddress import ip_address
@@ -15,6 +15,7 @@ from django.http.request import split_domain_port
 from django.utils.crypto import constant_time_compare
 
 from tenants import gate, recording
+from tenants.apikeys import KEY_PREFIX
 from tenants.context import ANONYMOUS, Actor, Origin, Scope, platform_scope, tenant_scope
 from tenants.errors import BadKey, ForeignKeyHost, NotAllowed, Refused, TenantSuspended, UnknownHost
 from tenants.models import User
@@ -41,10 +42,10 @@ class Caller:
         return self.actor.type != ANONYMOUS.type
 
     @contextmanager
-    def scope(self) -> Iterator[Scope]:
-        """Open this caller's unit of work."""
+    def scope(self, late: Callable[[], Actor | None] | None = None) -> Iterator[Scope]:
+        """Open this caller's unit of work; `late` says who he is once that is known."""
         if self.tenant:
-            with tenant_scope(self.tenant, actor=self.actor, origin=self.origin) as scope:
+            with tenant_scope(self.tenant, actor=self.actor, origin=self.origin, late=late) as scope:
                 yield scope
         else:
             with platform_scope(actor=self.actor, origin=self.origin) as scope:
@@ -57,12 +58,16 @@ class Caller:
             recording.record(action, resource, outcome="denied", description=reason)
 
 
-def caller_of(request: HttpRequest, origin: Origin) -> Caller:
-    """Return the caller of a request; an unproven one is anonymous. Raises UnknownHost and Refused."""
+def caller_of(request: HttpRequest, origin: Origin, *, own: Callable[[], bool] = lambda: False) -> Caller:
+    """Return the caller of a request; an unproven one is anonymous. Raises UnknownHost and Refused.
+
+    `own` tells whether the view authenticates its callers itself: what is no key of ours is left to it.
+    """
     name = host_name(request)
     tenant = None if name in settings.PLATFORM_HOSTS else gate.host(name)
     unknown = tenant is None and name not in settings.PLATFORM_HOSTS
-    if secret := _bearer(request):
+    secret = _bearer(request)
+    if secret and (secret.startswith(KEY_PREFIX) or not own()):
         caller = _by_key(secret, tenant, origin)
         # A tenant's key says itself where it belongs; a staff member's works on the platform's host alone.
         if unknown and caller.tenant is None:
@@ -74,6 +79,15 @@ def caller_of(request: HttpRequest, origin: Origin) -> Caller:
     if tenant and tenant.suspended:
         raise _refusal(caller, TenantSuspended())
     return caller
+
+
+def person_of(request: HttpRequest) -> Actor | None:
+    """Return the person that a view has put on the request as its user, if any, without asking anything of anybody."""
+    user = getattr(request, "user", None)
+    if not isinstance(user, User) or not user.is_authenticated:
+        return None
+    # Only of one who was read here is it known that he is of this side of the walls.
+    return Actor("user", str(user.pk), user.email, user.pk if user._state.db else None)  # noqa: SLF001
 
 
 def host_name(request: HttpRequest) -> str:

@@ -121,7 +121,6 @@ class Scope:
             return Binding(role=auditor_role(), path=path, context=context)
         return Binding(role=tenant_role(self.tenant.id), path=path, context=context, login=self.tenant.login)
 
-
     @property
     def pointer(self) -> UUID | None:
         """The person that entries of this scope point to: who acts, if he is of this side of the walls."""
@@ -225,9 +224,7 @@ def tenant_scope(
 
     def make(parent: Scope | None) -> Scope:
         reason, paused = (parent.reason, parent.paused) if parent else (None, None)
-        return Scope(
-            Realm.TENANT, tenant, actor, origin or Origin(), parent, reason=reason, paused=paused, late=late
-        )
+        return Scope(Realm.TENANT, tenant, actor, origin or Origin(), parent, reason=reason, paused=paused, late=late)
 
     return Opening(make)
 

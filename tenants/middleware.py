@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from django.conf import settings
@@ -11,7 +13,7 @@ from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.urls import Resolver404, resolve
 from django.utils.module_loading import import_string
 
-from tenants.callers import Caller, caller_of, client_ip, host_name
+from tenants.callers import Caller, caller_of, client_ip, host_name, person_of
 from tenants.context import Origin, roll_back
 from tenants.errors import DomainError
 
@@ -25,6 +27,16 @@ def outside_unit(view: Callable[..., Any]) -> Callable[..., Any]:
     return view
 
 
+def authenticates_itself(view: Callable[..., Any]) -> Callable[..., Any]:
+    """Mark a tenant's view, a function or a class, that finds out by itself who calls: by DRF's tokens, a JWT, ...
+
+    It gets a unit of work of the tenant although nobody is known yet; who acts is read from `request.user` as soon
+    as the view has set it (DRF does), and a bearer token that is none of Daybook's keys is left to it.
+    """
+    view.authenticates_itself = True  # type: ignore[attr-defined]
+    return view
+
+
 class Gate:
     """Sets `request.caller`, `request.user` and the URLs of the host; answers refusals itself."""
 
@@ -35,12 +47,14 @@ class Gate:
         """Identify the caller, or answer the refusal."""
         if request.path_info.rstrip("/") in {"/healthz", "/readyz", "/metrics"}:
             return self.get_response(request)
+        platform = host_name(request) in settings.PLATFORM_HOSTS
+        urls = settings.ROOT_URLCONF if platform else settings.TENANT_URLCONF
         try:
-            caller = caller_of(request, _origin(request))
+            caller = caller_of(request, _origin(request), own=lambda: _is(request, "authenticates_itself", urls))
         except (DomainError, DatabaseError) as error:
             return _render(request, error)
         request.caller, request.user = caller, caller.user  # type: ignore[attr-defined]
-        if caller.tenant and host_name(request) not in settings.PLATFORM_HOSTS:
+        if caller.tenant and not platform:
             request.urlconf = settings.TENANT_URLCONF
         response = self.get_response(request)
         request.session.end_noted()  # type: ignore[attr-defined]
@@ -56,35 +70,41 @@ class UnitOfWork:
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
         """Answer within the caller's scope."""
         caller: Caller | None = getattr(request, "caller", None)
+        if caller is None or _is(request, "outside_unit"):
+            return self.get_response(request)
+        late = None if caller.known else partial(person_of, request)
         # An anonymous caller gets no scope: whatever such a view does, it sends no query.
-        if caller is None or not caller.known or _is_outside_unit(request):
+        if late and not (caller.tenant and _is(request, "authenticates_itself")):
             return self.get_response(request)
         try:
-            with caller.scope():
+            with caller.scope(late) as scope:
                 response = self.get_response(request)
                 if response.status_code >= 400:  # noqa: PLR2004
                     roll_back()
             if response.status_code == 403:  # noqa: PLR2004
                 # A path may hold what an entry cannot.
                 path = request.path.replace("\x00", "")[:_MAX_PATH]
-                caller.record_refusal("access.denied", f"{request.method} {path}")
+                replace(caller, actor=scope.actor).record_refusal("access.denied", f"{request.method} {path}")
         except DatabaseError as error:
             return _render(request, error)
         return response
 
 
 def _origin(request: HttpRequest) -> Origin:
-    source = "admin" if request.path_info.startswith("/admin") else "api"
+    place = request.path_info.partition("/")[2].partition("/")[0]
+    source = place if place in {"admin", "api"} else "request"
     agent = request.headers.get("User-Agent", "").replace("\x00", "")[:1000] or None
     return Origin(ip=client_ip(request), user_agent=agent, request_id=getattr(request, "id", None), source=source)
 
 
-def _is_outside_unit(request: HttpRequest) -> bool:
+def _is(request: HttpRequest, mark: str, urls: str | None = None) -> bool:
+    """Tell whether the view of a request, a function or a class, carries a mark."""
     try:
-        match = resolve(request.path_info, getattr(request, "urlconf", None) or settings.ROOT_URLCONF)
+        match = resolve(request.path_info, urls or getattr(request, "urlconf", None) or settings.ROOT_URLCONF)
     except Resolver404:
         return False
-    return getattr(match.func, "outside_unit", False)
+    made_of = getattr(match.func, "cls", None) or getattr(match.func, "view_class", None)
+    return getattr(match.func, mark, False) or getattr(made_of, mark, False)
 
 
 def _render(request: HttpRequest, error: Exception) -> HttpResponse:

@@ -17,7 +17,9 @@ _PATIENCE = 120
 async def ask(path: str, headers: Mapping[str, str]) -> tuple[int, Any]:
     """Send a GET; return the status and the JSON of the answer."""
     named = [(name.lower().encode(), value.encode()) for name, value in headers.items()]
-    scope = {"type": "http", "method": "GET", "path": path, "query_string": b"", "headers": named, "client": None}
+    place, _, query = path.partition("?")
+    asked = {"path": place, "query_string": query.encode()}
+    scope = {"type": "http", "method": "GET", **asked, "headers": named, "client": None}
     app: Any = Communicator(ASGIHandler(), {**scope, "http_version": "1.1", "server": ("test", 80)})
     await app.send_input({"type": "http.request", "body": b"", "more_body": False})
     start = await app.receive_output(_PATIENCE)

@@ -169,12 +169,12 @@ def _check(model: type[models.Model], declaration: Declaration) -> None:
 def _key(model: type[models.Model], declaration: Declaration) -> list[models.Field[Any, Any]]:
     if declaration.resource_id:
         return [_field(model, declaration.resource_id)]
-    return list(model._meta.pk_fields)  # type: ignore[attr-defined]  # noqa: SLF001
+    return list(model._meta.pk_fields)  # noqa: SLF001
 
 
 def _told(model: type[models.Model], declaration: Declaration) -> Iterator[models.Field[Any, Any]]:
     """Yield the fields that have a column of their own and are told."""
-    keys = {each.name for each in model._meta.pk_fields}  # type: ignore[attr-defined]  # noqa: SLF001
+    keys = {each.name for each in model._meta.pk_fields}  # noqa: SLF001
     for each in model._meta.local_concrete_fields:  # noqa: SLF001
         virtual = getattr(each, "generated", False) and not getattr(each, "db_persist", True)
         asked = declaration.fields is None or each.name in declaration.fields or each.name in keys

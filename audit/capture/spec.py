@@ -80,4 +80,4 @@ class Spec:
 
 def columns_of(told: Iterable[Sequence[str]]) -> tuple[Column, ...]:
     """Return the columns that `Column.deconstruct` told."""
-    return tuple(Column(*parts[:3], Kind(parts[3]) if len(parts) > 3 else Kind.PLAIN) for parts in told)  # noqa: PLR2004
+    return tuple(Column(name, column, kind, Kind(*rest or [Kind.PLAIN])) for name, column, kind, *rest in told)

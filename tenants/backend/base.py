@@ -20,7 +20,7 @@ from psycopg_pool import ConnectionPool
 
 from tenants.backend import pool
 from tenants.backend.cursor import UnitCursor
-from tenants.backend.unit import SHARED_SCHEMA, Binding, Scope, current
+from tenants.backend.unit import SHARED_SCHEMA, Binding, Scope, committed, current
 from tenants.errors import NoScope, ScopeConflict
 
 
@@ -183,8 +183,12 @@ class DatabaseWrapper(base.DatabaseWrapper):  # type: ignore[misc]
 
     def run_and_clear_commit_hooks(self) -> None:
         """Run what waits for the commit outside the unit of work: it may open a unit of its own."""
+        token = committed.set(self._scope)
         self.unbind()
-        super().run_and_clear_commit_hooks()
+        try:
+            super().run_and_clear_commit_hooks()
+        finally:
+            committed.reset(token)
 
     def _close(self) -> None:
         # The connection goes back to the pool, whoever closed it in the middle of a unit.

@@ -20,6 +20,8 @@ SHARED_SCHEMA = "shared"
 
 # The scope that is open in this thread or task; `tenants.context` says what it is.
 current: ContextVar[Any] = ContextVar("scope", default=None)
+# The scope that has just been committed, while what waited for that runs.
+committed: ContextVar[Any] = ContextVar("committed", default=None)
 
 # What clears a session. Locks that outlive a transaction must be released by a SELECT, which costs as much as all
 # else; a hardened server refuses to take them.

@@ -17,7 +17,7 @@ from psycopg import errors
 from psycopg_pool import PoolTimeout
 
 from tenants import gate
-from tenants.context import SYSTEM, Actor, Origin, Scope, platform_scope, tenant_scope
+from tenants.context import SYSTEM, Actor, Origin, Scope, platform_scope, program, tenant_scope
 from tenants.errors import DomainError
 from tenants.migrator import UNMIGRATED
 from tenants.models import User
@@ -31,8 +31,13 @@ class PlainCommand(BaseCommand):
 
     def execute(self, *args: Any, **options: Any) -> str | None:
         """Run the command; a DomainError or a database that is away becomes a CommandError."""
-        with one_line(), self.surroundings(options):
-            return super().execute(*args, **options)
+        name = type(self).__module__.rpartition(".")[2]
+        running = program.set(" ".join(["manage.py", name, *filter(None, [options.get("verb")])]))
+        try:
+            with one_line(), self.surroundings(options):
+                return super().execute(*args, **options)
+        finally:
+            program.reset(running)
 
     def surroundings(self, options: dict[str, Any]) -> AbstractContextManager[object]:
         """Return what the command runs in: nothing here."""

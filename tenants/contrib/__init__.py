@@ -1,0 +1,1 @@
+"""Adapters to other packages, which are imported by whoever uses them, and by nothing here."""
