@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
+from psycopg import Connection
+
+from audit.capture.installed import differences
 from tenants.doctor import expected
+from tenants.doctor.directory import Row
 from tenants.doctor.expected import Attempt
+from tenants.doctor.findings import Finding
 
 FILE = Path(__file__).parent / "walls.tsv"
 
@@ -16,6 +23,7 @@ _TRAILS = {"audit_log": "action", "usage_log": "metric", "audit_user_agent": "us
 def fill() -> None:
     """Tell the doctor."""
     expected.files[:] = [FILE]
+    expected.examiners[:] = [_captured]
     for table, column in _TRAILS.items():
         expected.attempts.extend(_changes(f"{{schema}}.{table}", column, "tenant"))
     expected.attempts.extend(_changes("shared.platform_log", "action", "platform"))
@@ -25,6 +33,15 @@ def fill() -> None:
         # Row security shows nothing to a transaction that has not said why.
         Attempt("reads_without_reason", "SELECT FROM {schema}.audit_log LIMIT 1", role="auditor", empty=True),
     ]
+
+
+def _captured(connection: Connection[Any], rows: Sequence[Row]) -> Iterator[Finding]:
+    """Yield what differs of capture in tenants' schemas; that of the shared tables stands in the file of facts."""
+    slugs = {row.schema: row.slug for row in rows}
+    for each in differences(connection, list(slugs)):
+        if each.schema in slugs:
+            slug = slugs[each.schema]
+            yield Finding(slug, f"capture.{each.word}", each.subject, f"is {each.word}", slug)
 
 
 def _changes(table: str, column: str, role: str) -> list[Attempt]:

@@ -16,7 +16,7 @@ from django.conf import settings
 
 from tenants.doctor import directory, hardening
 from tenants.doctor.directory import Row
-from tenants.doctor.expected import expected
+from tenants.doctor.expected import examiners, expected
 from tenants.doctor.facts import SHARED, Facts, Names, connect, database, fixed_roles, places, prefix, query, restored
 from tenants.doctor.findings import BREACH, Finding, compare, identify
 from tenants.doctor.ledger import Ledger
@@ -199,6 +199,8 @@ def _batch(rows: list[Row], common: _Common) -> Iterator[Finding]:
             else:
                 yield Finding(row.slug, "tenant.schema_missing", row.schema, "is not there", row.slug)
         yield from _unprotected(connection, there, common)
+        for examine_more in examiners:
+            yield from examine_more(connection, there)
     yield from prove(there, common.rows)
 
 

@@ -7,12 +7,17 @@ of a grant, a policy or a guard is seen where it is reviewed. `config` says whic
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import Any
 
+from psycopg import Connection
+
+from tenants.doctor.directory import Row
 from tenants.doctor.facts import Facts
+from tenants.doctor.findings import Finding
 
 _COLUMNS = 5
 
@@ -40,6 +45,8 @@ attempts: list[Attempt] = [
     Attempt("create_table", "CREATE TABLE {schema}.doctor ()"),
     Attempt("create_temporary", "CREATE TEMPORARY TABLE doctor ()"),
 ]
+# What other applications examine in the schemas of some tenants, over the owner's connection: `config` fills it.
+examiners: list[Callable[[Connection[Any], Sequence[Row]], Iterable[Finding]]] = []
 # The files of facts; `config` names one.
 files: list[Path] = []
 

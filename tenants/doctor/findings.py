@@ -166,6 +166,7 @@ _FIXED = {
 
 _ANYTHING = "Find out who changed it; put it back as the migrations of this version make it."
 _ADVICE = {
+    "capture": "Run `manage.py upgrade`; what stays was changed by hand. Row changes left no entries meanwhile.",
     "grant": "GRANT or REVOKE it, as owner, so that it is as tenants/sql and audit/sql say.",
     "grant.elsewhere": "REVOKE it: roles have rights where the migrations give them some, and nowhere else.",
     "temp.allowed": "REVOKE TEMPORARY ON DATABASE: temporary tables cross tenants through the pool.",

@@ -13,13 +13,17 @@ from typing import Any, BinaryIO
 from django.core.management.base import CommandError, CommandParser
 from tqdm import tqdm
 
+from audit.capture.installed import differences
 from audit.entry import EntryQuerySet
 from audit.history import actor_activity
 from audit.importers import DUMPS, FORMATS
 from audit.importers.naming import Names, read_names
 from audit.management.files import Import
 from audit.models import AuditLog
+from tenants.doctor.directory import read
+from tenants.doctor.facts import connect
 from tenants.management.base import Chosen, PlainCommand, add_actor_argument, find_actor, find_person, find_tenant
+from tenants.owner.access import OWNER
 
 _INTERRUPTED = 130
 _MAX_DAYS = 36500
@@ -56,6 +60,11 @@ class Command(PlainCommand):
         activity = verbs.add_parser("activity", help="show what somebody did, newest first")
         activity.add_argument("user", help="a person's e-mail address, or an actor's id")
         activity.add_argument("--days", type=int, default=30, help="how many days back (default: 30)")
+        check = verbs.add_parser(
+            "check",
+            help="compare what captures row changes in each schema with what is declared; exit status 1 if it differs",
+        )
+        check.add_argument("--tenant", action="append", metavar="SLUG", help="this one and the shared tables alone")
         for verb in (load, history, activity):
             verb.add_argument("--tenant", metavar="SLUG", required=True, help="whose trail")
             add_actor_argument(verb)
@@ -64,10 +73,29 @@ class Command(PlainCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Run one verb."""
+        if options["verb"] == "check":
+            self.check_capture(options["tenant"])
+            return
         tenant = find_tenant(options["tenant"])
         chosen = Chosen(tenant, find_actor(options["actor"], tenant))
         verbs = {"import": self.load, "history": self.history, "activity": self.activity}
         verbs[options["verb"]](chosen, options)
+
+    def check_capture(self, slugs: list[str] | None) -> None:
+        """Tell what is missing, extra or changed of the triggers that capture row changes, and where."""
+        with connect(OWNER) as connection:
+            places = {row.schema: row.slug for row in read(connection) if slugs is None or row.slug in slugs}
+            if unknown := sorted(set(slugs or ()) - set(places.values())):
+                raise CommandError(f"There is no tenant {unknown[0]!r}; `manage.py tenants list` shows them all.")
+            found = list(differences(connection, list(places)))
+        for each in found:
+            self.stdout.write(f"{places.get(each.schema, each.schema)}: {each.subject} is {each.word}")
+        if found:
+            raise CommandError(
+                "Row changes may leave no entries there: run `manage.py upgrade`. What stays was changed by hand: "
+                "see who did, and let a new migration capture the table again."
+            )
+        self.stdout.write(f"Capture stands as declared in the shared schema and {len(places)} of the tenants.")
 
     def load(self, chosen: Chosen, options: dict[str, Any]) -> None:
         """Import a file; say at the end, also of a run cut short, what became of its lines."""
