@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import errno
 import os
+import signal
 import socket
 from collections.abc import Callable
 from contextlib import suppress
@@ -19,12 +20,14 @@ from django.db import connections
 from gunicorn.app.base import BaseApplication
 from gunicorn.arbiter import Arbiter
 from gunicorn.glogging import Logger
+from gunicorn.workers.gthread import ThreadWorker
 
 from config import env, local, metrics
 
 LOOPBACK = ("127.0.0.1", "::1")
 _BACKLOG = 2048
 _SPARE = 10  # connections left for migrations, psql and the server's own
+_STOPS = {signal.SIGINT, signal.SIGQUIT, signal.SIGTERM}
 
 
 def port() -> int:
@@ -122,7 +125,7 @@ class _Server(BaseApplication):  # type: ignore[misc]
             "bind": [f"fd://{made.detach()}" for made in sockets],
             "workers": workers(),
             "threads": env.whole("WEB_THREADS", 8, least=1),
-            "worker_class": "gthread",
+            "worker_class": _Worker,
             "preload_app": True,
             "keepalive": 5,
             "graceful_timeout": 10,
@@ -156,6 +159,27 @@ class _Arbiter(Arbiter):  # type: ignore[misc]
     """Ends when its terminal is closed, where gunicorn would reload and live on unseen."""
 
     handle_hup = Arbiter.handle_int
+
+    def spawn_worker(self) -> Any:
+        """Fork a worker that hears what stops it from its first moment on: until it listens, signals are kept for it.
+
+        It would take them for its parent's and lose them, or die of one that it has no handler for.
+        """
+        signal.pthread_sigmask(signal.SIG_BLOCK, _STOPS)
+        try:
+            return super().spawn_worker()
+        finally:
+            if os.getpid() == self.pid:
+                signal.pthread_sigmask(signal.SIG_UNBLOCK, _STOPS)
+
+
+class _Worker(ThreadWorker):  # type: ignore[misc]
+    """Serves with threads, and is stopped by a signal at any time of its life."""
+
+    def init_signals(self) -> None:
+        """Listen, first to what came meanwhile."""
+        super().init_signals()
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, _STOPS)
 
 
 class _Log(Logger):  # type: ignore[misc]

@@ -8,8 +8,10 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 import urllib.request
-from contextlib import closing, suppress
+from collections.abc import Iterator
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 import psycopg
@@ -40,6 +42,11 @@ def page(environ, start):
 server.serve(server.bind(int(sys.argv[2])), lambda: print("ready", flush=True))
 print("ended", flush=True)
 """
+# The same, whose workers dwell on what comes before they can be stopped.
+SLOW = f"""
+import gunicorn.util, time
+gunicorn.util.seed = lambda: (print("booting", flush=True), time.sleep(0.5))
+{SERVER}"""
 
 
 def free_port() -> int:
@@ -105,28 +112,55 @@ def processes(argument: str) -> list[str]:
     return found
 
 
-@pytest.mark.parametrize("sign", ["SIGINT", "SIGTERM", "SIGHUP"])
-def test_each_way_to_stop_it_ends_its_workers_and_says_nothing(sign: str) -> None:
-    port = free_port()
+@contextmanager
+def serving(code: str, port: int) -> Iterator[subprocess.Popen[str]]:
+    """Run a program that serves, as a process of its own group, which is killed after a minute."""
     process = subprocess.Popen(
-        [sys.executable, "-c", SERVER, str(ROOT), str(port)],
+        [sys.executable, "-c", code, str(ROOT), str(port)],
         cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, process_group=0,
     )  # fmt: skip
     watch = threading.Timer(60, process.kill)
     watch.start()
     try:
-        assert process.stdout is not None
-        assert process.stdout.readline() == "ready\n"
+        yield process
+    finally:
+        watch.cancel()
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+
+
+def lines(process: subprocess.Popen[str], number: int) -> list[str]:
+    """Return the next lines that a process says."""
+    assert process.stdout is not None
+    return [process.stdout.readline() for _ in range(number)]
+
+
+SIGNALS = ["SIGINT", "SIGTERM", "SIGHUP"]
+
+
+@pytest.mark.parametrize("sign", SIGNALS)
+def test_each_way_to_stop_it_ends_its_workers_and_says_nothing(sign: str) -> None:
+    with serving(SERVER, port := free_port()) as process:
+        assert lines(process, 1) == ["ready\n"]
         with urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=20) as answer:
             # A worker says which logins it knows besides its own: neither the owner's nor the superuser's.
             assert answer.read() == b"ok"
         os.kill(process.pid, getattr(signal, sign))
         said, errors = process.communicate(timeout=40)
-    finally:
-        watch.cancel()
-        if process.poll() is None:
-            os.killpg(process.pid, signal.SIGKILL)
     assert (said, errors, process.returncode) == ("ended\n", "", 0)
     with pytest.raises(OSError, match="refused"):
         socket.create_connection(("127.0.0.1", port), timeout=2)
+    assert processes(str(port)) == []
+
+
+@pytest.mark.parametrize("sign", SIGNALS)
+def test_a_worker_that_boots_when_it_is_stopped_ends_at_once_and_as_quietly(sign: str) -> None:
+    with serving(SLOW, port := free_port()) as process:
+        assert lines(process, 2) == ["ready\n", "booting\n"]
+        os.kill(process.pid, getattr(signal, sign))
+        began = time.monotonic()
+        said, errors = process.communicate(timeout=40)
+    # Gunicorn kills a worker that did not hear it after ten seconds.
+    assert time.monotonic() - began < 8
+    assert (said.replace("booting\n", ""), errors, process.returncode) == ("ended\n", "", 0)
     assert processes(str(port)) == []
