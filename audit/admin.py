@@ -17,11 +17,12 @@ from django.utils.html import format_html, format_html_join
 from django.utils.http import urlencode
 from django.utils.safestring import SafeString
 
-from audit import query
+from audit import access, query
 from audit.entry import EntryQuerySet, LogEntry, as_uuid
 from audit.events import Operation, Outcome
 from audit.models import AuditLog
 from tenants.admin import PAGE, KeysetAdmin, Site
+from tenants.context import current_scope
 from tenants.models import User
 from tenants.roles import Right
 
@@ -31,6 +32,7 @@ SCAN = 10_000
 RECENT = 1_000
 _LINE, _SHORT, _PREFIX = 60, 13, 8
 _COLOURED = {Operation.CREATE, Operation.UPDATE, Operation.DELETE}
+_MOST_ROWS = 100
 _PEOPLE = {"user", "staff"}
 _UNSEEN = ("personal", "metadata", "targets", "salt")
 
@@ -96,7 +98,7 @@ class TrailAdmin(KeysetAdmin):
     list_display_links = ("when",)
     fieldsets: ClassVar[Any] = (
         ("What happened", {"fields": ("when", "user_display", "action_colored", "resource", "outcome_shown", "said")}),
-        ("Changes", {"fields": ("changes_table", "changes_pretty")}),
+        ("Changes", {"fields": ("changes_table", "changes_pretty", "row_changes")}),
         ("From where", {"fields": ("address", "user_agent", "request_id", "source", "impersonator")}),
         ("More", {"fields": ("id", "occurred", "targets_pretty", "metadata_pretty", "transaction_id", "version")}),
     )
@@ -107,8 +109,20 @@ class TrailAdmin(KeysetAdmin):
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
         """Show a page of the trail under its filter."""
+        self._note()
         context = {"filter_form": self.filter_form(request.GET), "recent": self._recent(request)}
         return super().changelist_view(request, {**context, **(extra_context or {})})
+
+    def change_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        """Show one entry."""
+        self._note()
+        return super().change_view(request, *args, **kwargs)
+
+    @staticmethod
+    def _note() -> None:
+        """Tell a tenant's trail that somebody looks at it."""
+        if current_scope().tenant:
+            access.note("read")
 
     def matching(self, entries: EntryQuerySet, form: TrailFilter, wanted: query.Filter) -> EntryQuerySet:
         """Return the entries that a filter lets through."""
@@ -237,6 +251,13 @@ class TrailAdmin(KeysetAdmin):
     def changes_pretty(self, entry: LogEntry) -> SafeString | str:
         """Return the changes as JSON."""
         return _pretty(entry.all_changes) or "No changes recorded"
+
+    @admin.display(description="Row changes of the same action")
+    def row_changes(self, entry: LogEntry) -> SafeString | str:
+        """Return what the transaction changed of rows, beneath what was said of the action."""
+        rows = [] if entry.captured else list(entry.row_changes()[:_MOST_ROWS])
+        told = ((row.action, f"{row.resource_type} {row.resource_id}", self.changes_table(row)) for row in rows)
+        return format_html_join("", "<p>{} {}</p>{}", told) or "-"
 
     @admin.display(description="Metadata")
     def metadata_pretty(self, entry: LogEntry) -> SafeString | str:

@@ -74,6 +74,11 @@ class LogEntry(PinnedRow, models.Model):
         """Refuse: entries are never deleted one by one."""
         raise TypeError("Entries are never deleted; retention purges whole expired segments.")
 
+    def row_changes(self) -> EntryQuerySet:
+        """Return the entries of the rows that were changed in the same transaction, in the order of their changes."""
+        entries: EntryQuerySet = type(self)._default_manager.all()  # type: ignore[assignment]  # noqa: SLF001
+        return entries.of_transaction(self.transaction_id).filter(captured=True).order_by("id")
+
     @property
     def all_changes(self) -> dict[str, Any] | None:
         """Return `changes` together with the personal ones that were not erased."""
@@ -145,6 +150,10 @@ class EntryQuerySet(PinnedQuerySet[Any]):
         resource_id = canonical(resource_id)
         hashed = ShortHash(models.Value(resource_id))
         return self.alias(h_id=ShortHash("resource_id")).filter(_checked(resource_id=resource_id), h_id=hashed)
+
+    def of_transaction(self, transaction_id: int) -> Self:
+        """Return the entries that one transaction wrote."""
+        return self.filter(transaction_id=transaction_id)
 
     def of_action(self, *actions: str) -> Self:
         """Return the entries of one action, or of any of several."""

@@ -16,6 +16,7 @@ from django.db import connections
 from audit.changes import Unstorable, normalise, split, text
 from audit.entry import LogEntry, as_uuid, moment_of
 from audit.events import MAX_ENTRY_BYTES, MAX_ID, Event, Operation, Outcome, Party, RequestContext, operation_of
+from audit.signals import audit_logged
 from tenants.context import ANONYMOUS, Actor, Scope, current_scope
 from tenants.errors import BadInput, TooLarge
 
@@ -47,7 +48,8 @@ def append(
     """Write events as entries of `model`'s trail, in order, in one statement; return them.
 
     An event without an actor is the scope's actor's; `user_id` points to the person where events name him
-    themselves. `tenant_id` is the tenant that an entry of the platform log is about.
+    themselves. `tenant_id` is the tenant that an entry of the platform log is about. Sends `audit_logged` for each,
+    and lets out what a receiver raises.
     Raises NoScope, BadInput (a value that cannot be stored), TooLarge (an entry over 64 KiB).
     """
     if not events:
@@ -61,9 +63,13 @@ def append(
         values = [_stored(row, used) for row in rows]
         statement = _insert(model, used, len(rows), named=user_id is not None)
         cursor.execute(statement, list(chain.from_iterable(values)))
-        return [
+        entries = [
             _entry(model, scope.alias, row, returned) for row, returned in zip(rows, cursor.fetchall(), strict=True)
         ]
+    if audit_logged.receivers:
+        for entry in entries:
+            audit_logged.send(model, entry=entry)
+    return entries
 
 
 def log_action(

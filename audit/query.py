@@ -26,6 +26,7 @@ from django.db.models.functions import Greatest
 
 from audit.entry import EntryQuerySet, LogEntry
 from audit.events import Outcome
+from audit.past import state_of as state_of  # noqa: PLC0414 - a question like the others, in a file of its own
 
 _PREFIX = ".*"
 _HORIZON = "SELECT pg_snapshot_xmin(pg_current_snapshot())::text::bigint"
@@ -57,6 +58,7 @@ class Filter:
     outcome: Outcome | None = None
     since: datetime | None = None
     until: datetime | None = None
+    transaction: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +93,8 @@ def matching(entries: EntryQuerySet, wanted: Filter) -> EntryQuerySet:
     entries = _about(_of_actions(entries, wanted.actions), wanted.resource_type, wanted.resource_id)
     if wanted.actor is not None:
         entries = entries.of_actor(wanted.actor)
+    if wanted.transaction is not None:
+        entries = entries.of_transaction(wanted.transaction)
     if wanted.outcome is not None:
         entries = entries.filter(outcome=wanted.outcome)
     if wanted.since is not None:

@@ -123,7 +123,7 @@ def _key_caller(key: gate.KeyRef, origin: Origin) -> Caller:
 
 def _staff_caller(key: gate.KeyRef, origin: Origin) -> Caller:
     assert key.user is not None  # noqa: S101 - the caller of this function looked
-    return _person(key.user, None, origin, by_session=False)
+    return person(key.user, None, origin)
 
 
 def _by_session(request: HttpRequest, tenant: gate.TenantRef | None, origin: Origin) -> Caller:
@@ -144,7 +144,7 @@ def _by_session(request: HttpRequest, tenant: gate.TenantRef | None, origin: Ori
         return anonymous
     if not constant_time_compare(session.get(HASH_SESSION_KEY, ""), user.get_session_auth_hash()):
         return anonymous
-    return _person(user, tenant, origin, by_session=True)
+    return person(user, tenant, origin, by_session=True)
 
 
 def _record_strayed(request: HttpRequest, origin: Origin) -> None:
@@ -157,7 +157,8 @@ def _record_strayed(request: HttpRequest, origin: Origin) -> None:
             caller.record_refusal("access.denied", f"The session was sent to {host_name(request)}.")
 
 
-def _person(user: User, tenant: gate.TenantRef | None, origin: Origin, *, by_session: bool) -> Caller:
+def person(user: User, tenant: gate.TenantRef | None, origin: Origin, *, by_session: bool = False) -> Caller:
+    """Return a person as a caller of a tenant's host, or of the platform's as staff."""
     if tenant:
         rights = RIGHTS_OF_ROLE.get(user.tenant_role or "", frozenset())
         return Caller(tenant, Actor("user", str(user.pk), user.email, user.pk), rights, user, origin, by_session)

@@ -90,6 +90,15 @@ def standing(superuser: psycopg.Connection[Any]) -> list[str]:
     return [name for (name,) in superuser.execute("SELECT rolname FROM pg_roles WHERE rolname ~ '^daybook_'")]
 
 
+@pytest.fixture(autouse=True)
+def unnoted(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let no look at the trail be noted in it, but in tests about that (`accesses`): they count entries."""
+    if not request.node.get_closest_marker("accesses"):
+        from audit import access
+
+        monkeypatch.setattr(access, "note", lambda _kind: None)
+
+
 @pytest.fixture
 def world(superuser: psycopg.Connection[Any], standing: list[str]) -> Iterator[World]:
     """A clone of the world of this test's own."""

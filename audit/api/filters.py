@@ -86,6 +86,7 @@ _READERS: dict[str, Callable[[str], Any]] = {
     "resource_type": _text(1, MAX_TYPE),
     "resource_id": _text(0, MAX_ID),
     "outcome": lambda value: Outcome(_outcome(value)),
+    "transaction": _whole(2**63 - 1),
     "since": _moment,
     "until": _moment,
     "order": lambda value: Order(_order(value)),
@@ -93,7 +94,7 @@ _READERS: dict[str, Callable[[str], Any]] = {
     "cursor": _text(1, _MAX_CURSOR),
     "days": _whole(MAX_DAYS),
 }
-_FILTERS = frozenset({"action", "actor", "resource_type", "resource_id", "outcome", "since", "until"})
+_FILTERS = frozenset({"action", "actor", "resource_type", "resource_id", "outcome", "since", "until", "transaction"})
 LIST = _FILTERS | {"order", "limit", "cursor"}
 HISTORY = LIST - {"resource_type", "resource_id"}
 ACTIVITY = LIST - {"actor"} | {"days"}
@@ -157,6 +158,11 @@ _DESCRIBED = {
     "resource_type": OpenApiParameter("resource_type", description="The resource's type."),
     "resource_id": OpenApiParameter("resource_id", description="The resource's id; a UUID in any spelling."),
     "outcome": OpenApiParameter("outcome", enum=[*Outcome]),
+    "transaction": OpenApiParameter(
+        "transaction",
+        OpenApiTypes.STR,
+        description="A `context.transaction_id`: an action and the changes of rows that it made.",
+    ),
     "since": OpenApiParameter("since", OpenApiTypes.DATETIME, description="Created at or after this time."),
     "until": OpenApiParameter("until", OpenApiTypes.DATETIME, description="Created before this time."),
     "order": OpenApiParameter(

@@ -62,6 +62,7 @@ class AuditLogAnswer(_Answer):
     context: ContextAnswer
     metadata: dict[str, Any]
     version: int
+    captured: Annotated[bool, Field(description="Whether the database wrote it, of a row that was changed.")]
 
 
 class AuditLogPage(_Answer):
@@ -151,6 +152,7 @@ def represent(entry: Any, tenant: TenantLike | None) -> dict[str, Any]:
         },
         "metadata": row.metadata or {},
         "version": row.version,
+        "captured": row.captured,
     }
 
 

@@ -12,7 +12,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from audit import history, ingest, replay
+from audit import access, history, ingest, replay
 from audit.api import filters, paging
 from audit.api.representation import (
     AuditLogAnswer,
@@ -52,6 +52,12 @@ class TrailView(APIView):
         if method not in self.http_method_names or not hasattr(self, method):
             raise MethodNotAllowed(request.method or "")
         super().initial(request, *args, **kwargs)
+
+    def finalize_response(self, request: Request, response: Response, *args: Any, **kwargs: Any) -> Response:
+        """Answer; who was shown something of the trail is noted in it."""
+        if request.method in READING and response.status_code == status.HTTP_200_OK:
+            access.note("read")
+        return super().finalize_response(request, response, *args, **kwargs)
 
     def tenant(self) -> TenantLike:
         """Return whose trail it is; the permission has made sure that there is one."""

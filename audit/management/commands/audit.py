@@ -13,6 +13,7 @@ from typing import Any, BinaryIO
 from django.core.management.base import CommandError, CommandParser
 from tqdm import tqdm
 
+from audit import access
 from audit.capture.installed import differences
 from audit.entry import EntryQuerySet
 from audit.history import actor_activity
@@ -116,12 +117,14 @@ class Command(PlainCommand):
     def history(self, chosen: Chosen, options: dict[str, Any]) -> None:
         """Show what happened to a resource."""
         with chosen.open():
+            access.note("read")
             self._show(AuditLog.get_resource_history(options["type"], options["id"]), options)
 
     def activity(self, chosen: Chosen, options: dict[str, Any]) -> None:
         """Show what somebody did."""
         actor_id = str(find_person(options["user"]).pk) if "@" in options["user"] else options["user"]
         with chosen.open():
+            access.note("read")
             self._show(actor_activity(AuditLog.objects.all(), actor_id, min(options["days"], _MAX_DAYS)), options)
 
     def _show(self, entries: EntryQuerySet, options: dict[str, Any]) -> None:
