@@ -1,6 +1,7 @@
-"""Run the benchmarks that are named, or all: `python -m bench [size] [activation] [log_action] [page] [tenants] ...`.
+"""Run the benchmarks that are named, or all: `python -m bench [size] [page] [tenants] [capture] ...`.
 
-`tenants` is short unless it is told how many there are to be: `python -m bench tenants --tenants 5000`.
+`tenants` is short unless it is told how many there are to be: `python -m bench tenants --tenants 5000`. `capture`
+installs other audit packages in an environment of their own, so the first time it needs a package registry.
 """
 
 from __future__ import annotations
@@ -14,8 +15,10 @@ from pathlib import Path
 
 from bench.base import FOLDER, prepared, report
 
-NAMES = ("size", "activation", "log_action", "page", "tenants", "load")
+NAMES = ("size", "activation", "log_action", "page", "tenants", "load", "capture")
 PARTS = ("creation", "stall", "migration", "doctor", "export", "memory")
+# Those of `capture`; reads are measured only when they are asked for.
+CAPTURE = ("writes", "size", "reads")
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -26,10 +29,17 @@ def main(arguments: Sequence[str]) -> int:
         return 2
     print("Making a server and two tenants", flush=True)
     with prepared(given.keep) as bench:
-        asked = replace(bench, count=given.tenants, parts=tuple(given.part))
+        asked = replace(
+            bench,
+            count=given.tenants,
+            parts=tuple(given.part),
+            peers=tuple(given.peer),
+            events=given.events,
+            durable=not given.asynchronous,
+        )
         for name in given.names or NAMES:
             figures = importlib.import_module(f"bench.{name}").run(asked)
-            report("-".join([name, *(given.part if name == "tenants" else ())]), figures, bench.about())
+            report("-".join([name, *(given.part if name in {"tenants", "capture"} else ())]), figures, bench.about())
     print(f"\nThe same as JSON: {FOLDER}")
     return 0
 
@@ -38,7 +48,12 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"which ones: {', '.join(NAMES)} (all)")
     parser.add_argument("--tenants", type=int, default=200, metavar="N", help="how many `tenants` makes (200)")
-    parser.add_argument("--part", action="append", default=[], choices=PARTS, help="this part of `tenants` alone")
+    parser.add_argument(
+        "--part", action="append", default=[], choices=PARTS + CAPTURE, help="this part of `tenants` or `capture` alone"
+    )
+    parser.add_argument("--peer", action="append", default=[], metavar="NAME", help="this package of `capture` alone")
+    parser.add_argument("--events", type=int, default=1_000_000, metavar="N", help="how many `capture` reads (1000000)")
+    parser.add_argument("--asynchronous", action="store_true", help="`capture` with synchronous_commit off")
     parser.add_argument("--keep", type=Path, metavar="DIR", help="use the server in this folder again, and leave it")
     return parser
 

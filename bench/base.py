@@ -69,9 +69,13 @@ class Bench:
     globex: Tenant
     alice: Actor
     key: str
-    # What `bench.tenants` is asked for: how many tenants in all, and which of its parts (none: all).
+    # What `bench.tenants` is asked for: how many tenants in all. Parts are its own or `bench.capture`'s (none: all).
     count: int = 200
     parts: tuple[str, ...] = ()
+    # What `bench.capture` is asked for: packages (none: all), events to read, whether commits wait for the disk.
+    peers: tuple[str, ...] = ()
+    events: int = 1_000_000
+    durable: bool = True
 
     @contextmanager
     def admin(self) -> Iterator[psycopg.Connection[Any]]:

@@ -1,0 +1,1 @@
+"""The application of Daybook's workers: label `docs`, in the schemas of tenants."""
