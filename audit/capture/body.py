@@ -30,11 +30,15 @@ _COMPARABLE = re.compile(
 # What is said of an entry whose values would make it too large.
 _LARGE = 48 * 1024
 
+_NO_UUID, _NO_TEXT, _NO_JSON = "NULL::uuid", "NULL::text", "NULL::jsonb"
+
 _NEW_ID = (
     "(overlay(lpad(to_hex(((date_part('epoch', clock_timestamp()) * 1000000)::bigint * 512 + 124) / 125), 15, '0')"
-    " PLACING '7' FROM 13 FOR 0) || '8' || substr(md5(v_seed || int8send(r0.daybook_i)), 1, 15))::uuid"
+    " PLACING '7' FROM 13 FOR 0) || '8' || lpad(to_hex(random(0, 1152921504606846975)), 15, '0'))::uuid"
 )
-_SALT = "substr(sha256(v_seed || int8send(r0.daybook_i)), 1, 16)"
+# A seed that nobody knows makes a salt that nobody guesses, whatever is hashed with it; a random UUID takes eight times
+# as long, since it asks the operating system.
+_SALT = "substr(sha256(v_seed || int8send(random(0, 1152921504606846975))), 1, 16)"
 
 
 def body(spec: Spec) -> str:
@@ -60,7 +64,7 @@ DECLARE
   v_by jsonb := v_said -> 'by';
   -- Without a context somebody works on the database itself: then its roles are all that is known.
   v_who text := coalesce(v_actor ->> 1, session_user);
-  v_uuid uuid := CASE WHEN v_who ~ '^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$' THEN v_who::uuid END;
+  v_uuid uuid := CASE WHEN v_said ? 'person' OR v_who ~ '^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$' THEN v_who::uuid END;
   v_seed bytea := uuid_send(gen_random_uuid());
   v_agent integer;
   v_row record;
@@ -129,12 +133,27 @@ def _write(spec: Spec, operation: str, rows: str) -> str:
     }
     if spec.shared and spec.tenant:
         entry["tenant_id"] = "r0.daybook_tenant"
+    # What is never said of this table costs nothing.
+    entry = {name: value for name, value in entry.items() if name not in _unsaid(spec, operation)}
     source, (trail, _) = _rows(spec, operation, rows), _trail(spec)
     changed = " WHERE r0.daybook_kept <> '' OR r0.daybook_personal <> ''" if operation == "update" else ""
     return (
         f"    INSERT INTO {trail} ({', '.join(entry)})\n    SELECT {', '.join(entry.values())}\n"
         f"      FROM ({source}) AS r0{changed};\n{_copies(spec, entry, source, changed)}"
     )
+
+
+def _unsaid(spec: Spec, operation: str) -> set[str]:
+    """Return the columns that stay empty in all entries of an operation on a table."""
+    uuid, key = _identity(spec, "n0")
+    told = {
+        "personal": any(column.kind is Kind.PERSONAL for column in spec.columns),
+        "resource_label": spec.label,
+        "resource_uuid": uuid != _NO_UUID,
+        "resource_key": key != _NO_TEXT,
+        "targets": spec.far or operation == "update",
+    }
+    return {name for name, said in told.items() if not said}
 
 
 def _object(members: str) -> str:
@@ -184,7 +203,7 @@ def _rows(spec: Spec, operation: str, rows: str) -> str:
     parts = {
         "daybook_uuid": uuid,
         "daybook_key": key,
-        "daybook_label": f"left({side}.{_name(spec.label)}::text, 255)" if spec.label else "NULL::text",
+        "daybook_label": f"left({side}.{_name(spec.label)}::text, 255)" if spec.label else _NO_TEXT,
         "daybook_targets": _targets(spec, side, operation),
         "daybook_kept": kept,
         "daybook_personal": personal,
@@ -198,21 +217,21 @@ def _rows(spec: Spec, operation: str, rows: str) -> str:
         numbered = "(SELECT row_number() OVER () AS daybook_i, * FROM {})"
         source = f"{numbered.format('old_rows')} AS o0 FULL JOIN {numbered.format('new_rows')} AS n0 USING (daybook_i)"
         # OFFSET 0: the members are computed once, not wherever they are named.
-        return f"SELECT daybook_i, {selected} FROM {source} OFFSET 0"
-    return f"SELECT row_number() OVER () AS daybook_i, {selected} FROM {rows} AS {side}"
+        return f"SELECT {selected} FROM {source} OFFSET 0"
+    return f"SELECT {selected} FROM {rows} AS {side} OFFSET 0"
 
 
 def _identity(spec: Spec, side: str) -> tuple[str, str]:
     """Return the two expressions of the resource's id: a UUID as one, any other key as text."""
     if len(spec.key) > 1:
         parts = ", ".join(f"{side}.{_name(column.column)}" for column in spec.key)
-        return "NULL::uuid", f"jsonb_build_array({parts})::text"
+        return _NO_UUID, f"jsonb_build_array({parts})::text"
     (key,) = spec.key
     value = f"{side}.{_name(key.column)}"
     if key.type == "uuid":
-        return value, "NULL::text"
+        return value, _NO_TEXT
     if not key.type.startswith(("varchar", "character", "text", "citext")):
-        return "NULL::uuid", f"{value}::text"
+        return _NO_UUID, f"{value}::text"
     # A text that spells a UUID is found in any of its spellings, so it is kept as one.
     spelt = f"{value} ~* '{_UUID}'"
     return f"CASE WHEN {spelt} THEN {value}::uuid END", f"CASE WHEN NOT {spelt} THEN {value}::text END"
@@ -224,7 +243,7 @@ def _targets(spec: Spec, side: str, operation: str) -> str:
         kind, far = _text(spec.far[0]), f"{side}.{_name(spec.far[1])}::text"
         return f"jsonb_build_array(jsonb_build_object('type', {kind}, 'id', {far}, 'label', ''))"
     if operation != "update":
-        return "NULL::jsonb"
+        return _NO_JSON
     uuid, key = _identity(spec, "o0")
     changed = " OR ".join(map(_differs, spec.key))
     former = f"'type', {_text(spec.resource_type)}, 'id', coalesce({uuid}::text, {key}), 'label', ''"

@@ -15,15 +15,39 @@ BEGIN
 END $$;
 
 -- An id says when: created_at is computed from it. So a false id is a false time, and is refused. Pollers go by the
--- transaction: a false one would hide the entry from them. (The trigger's condition is in guard.protect: a function
--- that is called for each row takes more time than the rest of the checks.)
+-- transaction: a false one would hide the entry from them. One expression, since it is asked for each row.
 CREATE FUNCTION guard.check_id() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
-  IF NEW.transaction_id OPERATOR(pg_catalog.<>) pg_catalog.pg_current_xact_id()::pg_catalog.text::bigint THEN
-    RAISE EXCEPTION 'The entry says transaction %, which is not its own; leave it to the database', NEW.transaction_id
-      USING ERRCODE = 'restrict_violation';
+  IF (pg_catalog.uuid_extract_version(NEW.id) OPERATOR(pg_catalog.=) 7
+      AND pg_catalog.uuid_extract_timestamp(NEW.id) OPERATOR(pg_catalog.>=)
+          (pg_catalog.clock_timestamp() OPERATOR(pg_catalog.-) interval '1 second')
+      AND pg_catalog.uuid_extract_timestamp(NEW.id) OPERATOR(pg_catalog.<=)
+          (pg_catalog.clock_timestamp() OPERATOR(pg_catalog.+) interval '1 second')
+      AND NEW.transaction_id OPERATOR(pg_catalog.=) pg_catalog.pg_current_xact_id()::pg_catalog.text::bigint) THEN
+    RETURN NEW;
   END IF;
-  RAISE EXCEPTION 'The id % does not say the time of now; leave the id to the database', NEW.id
+  RAISE EXCEPTION 'The id % does not say the time of now, or % is not the transaction; leave both to the database',
+    NEW.id, NEW.transaction_id USING ERRCODE = 'restrict_violation';
+END $$;
+
+-- The same of an entry, which also names one actor and one resource, each in one column, and points to its actor or to
+-- nobody. No CHECK constraints: PostgreSQL parses and prepares those anew for every INSERT, which takes longer than
+-- to write the entry; what a function has prepared is kept.
+CREATE FUNCTION guard.check_entry() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+  IF (pg_catalog.uuid_extract_version(NEW.id) OPERATOR(pg_catalog.=) 7
+      AND pg_catalog.uuid_extract_timestamp(NEW.id) OPERATOR(pg_catalog.>=)
+          (pg_catalog.clock_timestamp() OPERATOR(pg_catalog.-) interval '1 second')
+      AND pg_catalog.uuid_extract_timestamp(NEW.id) OPERATOR(pg_catalog.<=)
+          (pg_catalog.clock_timestamp() OPERATOR(pg_catalog.+) interval '1 second')
+      AND NEW.transaction_id OPERATOR(pg_catalog.=) pg_catalog.pg_current_xact_id()::pg_catalog.text::bigint
+      AND (NEW.actor_uuid IS NULL) OPERATOR(pg_catalog.<>) (NEW.actor_key IS NULL)
+      AND (NEW.resource_uuid IS NULL) OPERATOR(pg_catalog.<>) (NEW.resource_key IS NULL)
+      AND coalesce(NEW.user_id OPERATOR(pg_catalog.=) NEW.actor_uuid, NEW.user_id IS NULL)) THEN
+    RETURN NEW;
+  END IF;
+  RAISE EXCEPTION 'The id % does not say the time of now, or % is not the transaction, or the entry does not name one '
+    'actor and one resource and point to nobody else; leave ids to the database', NEW.id, NEW.transaction_id
     USING ERRCODE = 'restrict_violation';
 END $$;
 
@@ -44,13 +68,8 @@ END $$;
 -- Guards of one trail: on the table, and on a partition once it exists (TRUNCATE triggers are not cloned).
 CREATE PROCEDURE guard.protect(target regclass, pointer boolean) LANGUAGE plpgsql AS $$
 BEGIN
-  EXECUTE format($sql$
-    CREATE TRIGGER check_id BEFORE INSERT ON %s FOR EACH ROW WHEN ((
-      pg_catalog.uuid_extract_version(NEW.id) OPERATOR(pg_catalog.=) 7
-      AND pg_catalog.uuid_extract_timestamp(NEW.id) OPERATOR(pg_catalog.>=) (pg_catalog.clock_timestamp() OPERATOR(pg_catalog.-) interval '1 second')
-      AND pg_catalog.uuid_extract_timestamp(NEW.id) OPERATOR(pg_catalog.<=) (pg_catalog.clock_timestamp() OPERATOR(pg_catalog.+) interval '1 second')
-      AND NEW.transaction_id OPERATOR(pg_catalog.=) pg_catalog.pg_current_xact_id()::pg_catalog.text::bigint) IS NOT TRUE)
-    EXECUTE FUNCTION guard.check_id()$sql$, target);
+  EXECUTE format('CREATE TRIGGER check_id BEFORE INSERT ON %s FOR EACH ROW EXECUTE FUNCTION guard.%s()',
+                 target, CASE WHEN pointer THEN 'check_entry' ELSE 'check_id' END);
   EXECUTE format('CREATE TRIGGER refuse_change BEFORE UPDATE OR DELETE ON %s FOR EACH ROW EXECUTE FUNCTION guard.refuse_change(%s)',
                  target, CASE WHEN pointer THEN '''user_id''' ELSE '' END);
   EXECUTE format('ALTER TABLE %s ENABLE ALWAYS TRIGGER check_id, ENABLE ALWAYS TRIGGER refuse_change', target);

@@ -46,10 +46,7 @@ CREATE TABLE {table} (
   impersonator_label text,
   resource_label text,
   ip inet,
-  personal jsonb,
-  CONSTRAINT {table}_actor CHECK (num_nonnulls(actor_uuid, actor_key) = 1),
-  CONSTRAINT {table}_resource CHECK (num_nonnulls(resource_uuid, resource_key) = 1),
-  CONSTRAINT {table}_user CHECK (user_id = actor_uuid)
+  personal jsonb
 ) PARTITION BY RANGE (id);
 
 CREATE INDEX {table}_actor ON {table} (hashtextextended(coalesce(actor_uuid::text, actor_key), 0), id);

@@ -106,4 +106,3 @@ def test_makemigrations_writes_what_is_lacking(world: World, monkeypatch: pytest
     call_command("makemigrations", "hostapp", dry_run=True, verbosity=3, stdout=out)
     assert "Capture changes of hostapp_untold" in out.getvalue()
     assert "columns=[['id', 'id', 'bigint'], ['value', 'value', 'integer']]" in out.getvalue()
-

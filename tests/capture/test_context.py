@@ -208,7 +208,10 @@ def test_fifty_requests_at_once_write_no_entry_of_another(world: World) -> None:
     async def main() -> list[tuple[int, Any]]:
         return await asyncio.gather(
             *(
-                ask(f"/app/async?name={names[number % 4]}", {"host": "acme.localhost", "cookie": cookies[names[number % 4]]})
+                ask(
+                    f"/app/async?name={names[number % 4]}",
+                    {"host": "acme.localhost", "cookie": cookies[names[number % 4]]},
+                )
                 for number in range(50)
             )
         )
@@ -217,11 +220,7 @@ def test_fifty_requests_at_once_write_no_entry_of_another(world: World) -> None:
     with world.scope("acme"):
         entries = list(AuditLog.objects.of_resource_type("organization").order_by("id"))
     told = {str(entry.resource_id): entry.all_changes["name"]["new"] for entry in entries if entry.action == "created"}
-    wrong = [
-        entry
-        for entry in entries
-        if not entry.actor_label.startswith(told[entry.resource_id].partition(" ")[0])
-    ]
+    wrong = [entry for entry in entries if not entry.actor_label.startswith(told[entry.resource_id].partition(" ")[0])]
     assert (len(entries), wrong) == (50 * 4, [])
 
 

@@ -12,4 +12,10 @@ class HostappConfig(AppConfig):
         """Capture the tokens of a third-party package; the migrations that install it are the host's."""
         from audit.capture import register
 
-        register(self.apps.get_model("authtoken", "Token"), resource_type="token", resource_id="user", mask=("key",), app="hostapp")  # type: ignore[union-attr]
+        register(
+            self.apps.get_model("authtoken", "Token"),
+            resource_type="token",
+            resource_id="user",
+            mask=("key",),
+            app="hostapp",
+        )  # type: ignore[union-attr]

@@ -2,34 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from importlib import import_module
-from importlib.util import find_spec
-from typing import Any, ClassVar, TypeVar
+from typing import Any, ClassVar
 
 from django.db import models
 
+from audit.capture import audited
 from bench.capture.fields import AuthorFields, DocFields
 
-Model = TypeVar("Model", bound=type[models.Model])
 
-
-def _audited() -> Callable[[Model], Model]:
-    # Until there is `audit.capture` nothing is captured, which the table shows: cells marked *.
-    if find_spec("audit.capture") is None:
-        return lambda model: model
-    decorator: Callable[[Model], Model] = import_module("audit.capture").audited()
-    return decorator
-
-
-@_audited()
+@audited()
 class Author(AuthorFields):
     """Who wrote documents."""
 
     objects: ClassVar[models.Manager[Any]] = models.Manager()
 
 
-@_audited()
+@audited()
 class Doc(DocFields):
     """A document whose changes are captured."""
 
