@@ -107,7 +107,8 @@ class Scope:
     @property
     def entered(self) -> bool:
         """Whether this is the platform within a tenant, in the platform's own transaction."""
-        return self.parent is not None and (self.parent.realm is Realm.PLATFORM or self.parent.entered)
+        outer = self.parent if self.realm is Realm.TENANT else None
+        return outer is not None and (outer.realm is Realm.PLATFORM or outer.entered)
 
     def binding(self) -> Binding:
         """Return what the first message of the unit of work says."""

@@ -69,8 +69,13 @@ def test_the_pointer_to_the_member_of_staff_stands_in_the_platform_log_alone(wor
     bill = world.person("bill").pk
     with world.platform():
         assert PlatformLog.objects.of_action("subscription.plan_changed").get().user_id == bill
+        # The row's entry stands beside it, by the same person.
+        row = PlatformLog.objects.filter(captured=True, resource_type="subscription")[0]
+        assert (row.action, row.user_id, row.actor_label) == ("updated", bill, "bill@daybook.example")
     with world.scope("acme"):
         assert AuditLog.objects.of_action("subscription.plan_changed").get().user_id is None
+        copy = AuditLog.objects.filter(captured=True, resource_type="subscription")[0]
+    assert (copy.action, copy.user_id, copy.actor_label) == ("updated", None, "bill@daybook.example")
 
 
 def test_the_other_tenant_learns_nothing(world: World) -> None:
@@ -144,14 +149,19 @@ def test_a_tenant_without_a_subscription_gets_its_first_and_both_trails_say_why(
     before = world.entries("acme")
     change(world, "premium")
     with world.platform():
-        entry = PlatformLog.objects.all()[0]
+        entry = PlatformLog.objects.filter(captured=False)[0]
     assert (entry.action, entry.operation, entry.changes) == (
         "subscription.created",
         "create",
         {"plan": {"new": "premium"}},
     )
     assert entry.description
-    assert world.entries("acme") == before + 1
+    with world.scope("acme"):
+        newest = AuditLog.objects.all()[: world.entries("acme") - before]
+        assert [(entry.action, entry.captured) for entry in newest] == [
+            ("subscription.created", False),
+            ("created", True),
+        ]
 
 
 def test_it_refuses_a_second_first_plan(world: World) -> None:

@@ -16,6 +16,7 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from world import World
 
+from audit import ledger
 from audit.models import AuditLog
 from subscriptions.models import PlatformLog
 from tenants import gate
@@ -75,13 +76,13 @@ def test_a_tenants_scope_runs_as_its_role_in_its_schema(world: World) -> None:
         role, path, actor = bound()
     assert role.endswith(f"_t_{acme.id.hex}")
     assert path == f"{acme.schema_name}, shared, pg_temp"
-    assert actor == ["user", str(world.person("alice").pk)]
+    assert actor == ["user", str(world.person("alice").pk), "alice@acme.example"]
 
 
 def test_a_platforms_scope_runs_as_the_platform(world: World) -> None:
     sam = world.person("sam")
     with world.platform("sam"):
-        assert bound() == ("daybook_platform", "shared, pg_temp", ["staff", str(sam.pk)])
+        assert bound() == ("daybook_platform", "shared, pg_temp", ["staff", str(sam.pk), sam.email])
 
 
 def test_the_gate_runs_as_the_login_role_which_sees_functions_alone(world: World) -> None:
@@ -158,8 +159,8 @@ def test_an_inner_unit_restores_role_path_and_actor(world: World, first: bool) -
             assert bound()[:2] == ("daybook_auditor", f"{acme.schema_name}, shared, pg_temp")
             with tenant_scope(acme, actor=alice):
                 assert bound()[0] == "daybook_auditor"
-                assert bound()[2] == ["user", alice.id]
-            assert bound()[2] == ["staff", outer.actor.id]
+                assert bound()[2] == ["user", alice.id, alice.label]
+            assert bound()[2] == ["staff", outer.actor.id, outer.actor.label]
         assert current_scope() is outer
         assert bound() == before or before is None
         assert bound()[:2] == ("daybook_platform", "shared, pg_temp")
@@ -174,7 +175,7 @@ def test_an_inner_unit_that_fails_restores_them_too_and_undoes_its_own_writes(wo
         with pytest.raises(DatabaseError), enter_tenant(acme):
             break_after(log, "inner")
         assert current_scope() is outer
-        assert bound() == ("daybook_platform", "shared, pg_temp", ["staff", outer.actor.id])
+        assert bound() == ("daybook_platform", "shared, pg_temp", ["staff", outer.actor.id, outer.actor.label])
         with enter_tenant(acme):
             assert actions() == []
         assert Tenant.objects.count() == 2
@@ -220,7 +221,7 @@ def test_the_scope_is_captured_when_the_unit_opens(world: World) -> None:
         with pytest.raises(ScopeConflict), tenant_scope(other, actor=SYSTEM):
             log("never")
         assert bound()[0].endswith(acme.id.hex)
-        assert bound()[2] == ["user", alice.id]
+        assert bound()[2] == ["user", alice.id, alice.label]
 
 
 def test_a_unit_inside_a_tests_own_transaction_is_bound_too(world: World) -> None:
@@ -368,14 +369,20 @@ def test_no_text_of_an_actor_leaves_its_place_in_the_first_message(world: World)
     acme = world.acme
 
     @hypothesis_settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
-    @given(kind=TEXTS, key=TEXTS, request_id=TEXTS)
-    def check(kind: str, key: str, request_id: str) -> None:
-        with tenant_scope(acme, actor=Actor(kind, key), origin=Origin(request_id=request_id)):
+    @given(st.lists(TEXTS, min_size=6, max_size=6))
+    def check(texts: list[str]) -> None:
+        kind, key, label, source, request_id, agent = texts
+        party = [kind, key, label]
+        actor = Actor(kind, key, label, impersonator=Actor(kind, key, label))
+        origin = Origin(ip=agent, user_agent=agent, request_id=request_id, source=source)
+        with tenant_scope(acme, actor=actor, origin=origin):
             with connection.cursor() as cursor:
                 cursor.execute("SELECT current_user, current_setting('daybook.context')")
                 role, context = cursor.fetchone()
             assert role.endswith(acme.id.hex)
-            assert json.loads(context) == {"actor": [kind, key], "request_id": request_id}
+            said = {"request_id": request_id, "ip": agent, "agent": agent}
+            known = {name: value for name, value in said.items() if value}
+            assert json.loads(context) == {"actor": party, "source": source, "by": party, **known}
 
     check()
 
@@ -395,5 +402,16 @@ def test_a_platform_scope_joins_the_open_one_under_another_actor(world: World) -
     sam, sue = world.actor("sam"), world.actor("sue")
     with platform_scope(actor=sam):
         with platform_scope(actor=sue):
-            assert bound()[2] == ["staff", sue.id]
-        assert bound()[2] == ["staff", sam.id]
+            assert bound()[2] == ["staff", sue.id, sue.label]
+        assert bound()[2] == ["staff", sam.id, sam.label]
+
+
+def test_a_platform_scope_in_another_is_none_within_a_tenant(world: World) -> None:
+    """Entries of both point to who acts, and say what program he uses."""
+    sam, acme = world.actor("sam"), world.acme
+    with platform_scope(actor=sam), platform_scope(actor=sam, origin=Origin(user_agent="shell")) as inner:
+        assert (inner.entered, inner.pointer) == (False, sam.user_id)
+        with enter_tenant(acme) as within, tenant_scope(acme, actor=sam) as nested:
+            assert [(scope.entered, scope.pointer) for scope in (within, nested)] == [(True, None)] * 2
+        entry = ledger.log_action(PlatformLog, None, "platform.scoped", "thing", "1")
+        assert (entry.user_id, entry.agent and entry.agent.user_agent) == (sam.user_id, "shell")
