@@ -7,9 +7,10 @@ from tenants.models import ApiKey, Credential, Domain, Membership, Tenant, User
 
 _APP = "subscriptions"
 
-register(Tenant, label="name", tenant="id", app=_APP)
+# Where a tenant is kept, and who is staff, is nothing that a tenant is told.
+register(Tenant, label="name", internal=("shard", "login"), tenant="id", app=_APP)
 register(Domain, label="domain", tenant="tenant", app=_APP)
-register(User, label="email", personal=("email", "name"), person="id", app=_APP)
+register(User, label="email", personal=("email", "name"), internal=("staff_role",), person="id", app=_APP)
 # That a password was changed is told; when somebody signed in is told by other entries.
 register(Credential, exclude=("last_login",), person="user", app=_APP)
 register(Membership, tenant="tenant", app=_APP)

@@ -13,6 +13,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable
+from dataclasses import replace
 
 from audit.capture.spec import Column, Kind, Spec
 
@@ -139,7 +140,7 @@ def _write(spec: Spec, operation: str, rows: str) -> str:
     changed = " WHERE r0.daybook_kept <> '' OR r0.daybook_personal <> ''" if operation == "update" else ""
     return (
         f"    INSERT INTO {trail} ({', '.join(entry)})\n    SELECT {', '.join(entry.values())}\n"
-        f"      FROM ({source}) AS r0{changed};\n{_copies(spec, entry, source, changed)}"
+        f"      FROM ({source}) AS r0{changed};\n{_copies(spec, entry, _rows(_outside(spec), operation, rows), changed)}"
     )
 
 
@@ -185,6 +186,11 @@ def _copies(spec: Spec, entry: dict[str, str], source: str, changed: str) -> str
         f" v_row.daybook_place)\n          USING {', '.join(f'v_row.{name}' for name in own)};\n"
         "      END IF;\n    END LOOP;\n"
     )
+
+
+def _outside(spec: Spec) -> Spec:
+    """Return what tenants are told of a shared table."""
+    return replace(spec, columns=tuple(column for column in spec.columns if column.kind is not Kind.INTERNAL))
 
 
 def _placeholders(count: int) -> str:

@@ -28,6 +28,7 @@ class Declaration:
     exclude: frozenset[str] = frozenset()
     mask: frozenset[str] = frozenset()
     personal: frozenset[str] = frozenset()
+    internal: frozenset[str] = frozenset()
     resource_type: str | None = None
     resource_id: str | None = None
     label: str | None = None
@@ -41,7 +42,7 @@ class Declaration:
     def named(self) -> frozenset[str]:
         """All fields that it names."""
         ids = {name for name in (self.resource_id, self.label, self.tenant, self.person) if name}
-        return (self.fields or frozenset()) | self.exclude | self.mask | self.personal | ids
+        return (self.fields or frozenset()) | self.exclude | self.mask | self.personal | self.internal | ids
 
 
 _declared: dict[type[models.Model], Declaration] = {}
@@ -64,6 +65,7 @@ def register(
     exclude: Iterable[str] = (),
     mask: Iterable[str] = (),
     personal: Iterable[str] = (),
+    internal: Iterable[str] = (),
     resource_type: str | None = None,
     resource_id: str | None = None,
     label: str | None = None,
@@ -82,8 +84,9 @@ def register(
 
     A model of a tenant application goes to its tenant's trail. One of the shared applications goes to the platform
     log, and also to the trail of the tenant whose id the field `tenant` holds, or of the tenants of the person whose
-    id the field `person` holds. `app` is the label of the application whose migrations install it: whoever registers
-    a package's model names his own, since that package's migrations are not his to add to.
+    id the field `person` holds; of the fields `internal` they learn nothing. `app` is the label of the application
+    whose migrations install it: whoever registers a package's model names his own, since that package's migrations
+    are not his to add to.
     Raises ImproperlyConfigured, also later when the options do not fit the model.
     """
     concrete: type[models.Model] = model._meta.concrete_model or model  # noqa: SLF001
@@ -96,6 +99,7 @@ def register(
         exclude=frozenset(exclude),
         mask=frozenset(mask),
         personal=frozenset(personal),
+        internal=frozenset(internal),
         resource_type=resource_type,
         resource_id=resource_id,
         label=label,
@@ -158,8 +162,10 @@ def _check(model: type[models.Model], declaration: Declaration) -> None:
     known = {each.name for each in (*model._meta.get_fields(), model._meta.pk)}  # noqa: SLF001
     if unknown := sorted(declaration.named - known):
         raise ImproperlyConfigured(f"@audited on {model.__name__} names fields that it has not: {', '.join(unknown)}.")
-    if (declaration.tenant or declaration.person) and not is_shared(model):
-        raise ImproperlyConfigured(f"{model.__name__} is a tenant's already: leave out `tenant` and `person`.")
+    if (declaration.tenant or declaration.person or declaration.internal) and not is_shared(model):
+        raise ImproperlyConfigured(f"{model.__name__} is a tenant's: leave out `tenant`, `person` and `internal`.")
+    if twice := sorted(declaration.internal & (declaration.mask | declaration.personal)):
+        raise ImproperlyConfigured(f"{model.__name__}: {', '.join(twice)} can be `internal`, or masked or personal.")
     parents = [parent for parent in model._meta.parents if parent not in _declared]  # noqa: SLF001
     if parents:
         names = ", ".join(parent.__name__ for parent in parents)
@@ -218,6 +224,8 @@ def _kind(name: str, declaration: Declaration) -> Kind:
     asked = declaration.fields is not None and name in declaration.fields
     if name in declaration.mask or (_SECRET.search(name) and not asked and name not in declaration.personal):
         return Kind.MASKED
+    if name in declaration.internal:
+        return Kind.INTERNAL
     return Kind.PERSONAL if name in declaration.personal else Kind.PLAIN
 
 

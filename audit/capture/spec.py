@@ -23,6 +23,8 @@ class Kind(StrEnum):
     MASKED = "masked"
     # Apart from the others, where they can be erased one day.
     PERSONAL = "personal"
+    # To the platform log alone, of a shared table: no tenant's trail tells that it is there.
+    INTERNAL = "internal"
 
 
 @dataclass(frozen=True, slots=True)
