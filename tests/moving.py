@@ -27,6 +27,8 @@ from tenants.transfer import Manifest, export_tenant
 
 STRANGE = "tab\tnewline\nbackslash \\ \\N \\. quote \" ' nul-like \\0 emoji \N{BEETLE} e\N{COMBINING ACUTE ACCENT}"
 DEADLINE = 20.0
+# What an import leaves in the trail after all that was loaded: that it was, and the row of the plan.
+NEW = 2
 PATHS = (
     "/api/v1/audit-logs",
     "/api/v1/audit-logs?order=asc",

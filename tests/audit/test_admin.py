@@ -207,7 +207,8 @@ def test_a_user_is_shown_by_the_label_in_the_entry_or_as_deleted(world: World) -
         f"UPDATE {schema}.audit_log SET user_id = NULL, actor_label = NULL WHERE user_id = '{bob}'"
     )
     page = Browser(world, "acme", "olga").page(LIST)
-    assert [row["user_display"] for row in rows(page)[:2]] == ["(Deleted User)", "alice@acme.example"]
+    # Above them the change of the row that holds her address, by one of the database's own roles.
+    assert [row["user_display"] for row in rows(page)[:3]] == ["postgres", "(Deleted User)", "alice@acme.example"]
 
 
 def test_a_key_is_shown_by_its_name(world: World) -> None:

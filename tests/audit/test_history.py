@@ -53,7 +53,7 @@ def test_a_persons_own_entries_are_reached_from_the_person(world: World) -> None
 def test_the_platform_log_answers_the_same_questions(world: World) -> None:
     with world.platform():
         found = history.resource_history(PlatformLog.objects.all(), "user", str(world_id(world)))
-        assert [entry.action for entry in found][-1] == "user.created"
+        assert [(entry.action, entry.captured) for entry in found][-2:] == [("user.created", False), ("created", True)]
 
 
 def world_id(world: World) -> str:

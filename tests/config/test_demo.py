@@ -195,7 +195,8 @@ def test_every_entry_of_the_play_enters_by_http(
     said = list(play.play(port, document, people, now))
     assert len(said) == 2 * story.WEEKS + 1
     for slug in PEOPLE:
-        sent, changes = len(told(slug, people[slug], now)), 1 if slug == "acme" else 0
+        # The change of the plan is told twice: by the request's own entry, and by that of the row.
+        sent, changes = len(told(slug, people[slug], now)), 2 if slug == "acme" else 0
         assert len(entries(world, slug, "id")) == world.entries(slug) - before[slug] == sent + changes
         times = [row[0] for row in entries(world, slug, "occurred_at") if row[0]]
         assert times == sorted(times)
@@ -253,13 +254,24 @@ def trail(demo: Demo, slug: str) -> list[dict[str, Any]]:
     return results
 
 
-def strangers(entries: list[dict[str, Any]]) -> list[str]:
-    """Return the actions of entries that did not enter by HTTP with a request id."""
-    return [
-        entry["action"]
+def strangers(entries: list[dict[str, Any]]) -> dict[tuple[str, str, str], int]:
+    """Return what did not enter by HTTP with a request id: how often which action, on what, from where."""
+    return Counter(
+        (entry["action"], entry["resource"]["type"], entry["context"]["source"])
         for entry in entries
         if entry["context"]["source"] != "api" or not entry["context"]["request_id"]
-    ]
+    )
+
+
+# Rows of the shared tables that the demo makes before it plays; each leaves its entry in its tenant's trail by itself.
+SET_UP = {
+    slug: {
+        ("created", "membership", "command"): members,
+        ("created", "credential", "command"): members,
+        ("created", "api_key", "command"): 3,
+    }
+    for slug, members in Counter(slug for slug, _ in company.PEOPLE.values()).items()
+}
 
 
 def test_it_runs_is_stopped_runs_again_and_survives_a_crash() -> None:
@@ -267,7 +279,7 @@ def test_it_runs_is_stopped_runs_again_and_survives_a_crash() -> None:
         demo.wait()
         assert ready(demo.port)
         first, told = demo.document(), {slug: trail(demo, slug) for slug in PEOPLE}
-        assert {slug: strangers(told[slug]) for slug in PEOPLE} == {slug: [] for slug in PEOPLE}
+        assert {slug: strangers(told[slug]) for slug in PEOPLE} == SET_UP
         assert min(len(entries) for entries in told.values()) > 250
         for secret in keys_of(first):
             assert secret in demo.output()

@@ -89,10 +89,15 @@ def test_suspend_and_resume_are_in_the_tenants_own_trail_with_the_reason(world: 
     tenants("resume", "acme", "--reason", "paid")
     assert not world.acme.suspended
     with world.scope("acme"):
-        own = AuditLog.objects.filter(resource_type="tenant").order_by("id")
+        own = AuditLog.objects.filter(resource_type="tenant", captured=False).order_by("id")
         assert [(entry.action, entry.actor_type, entry.description, entry.source) for entry in own] == [
             ("tenant.suspended", "staff", "unpaid", "command"),
             ("tenant.resumed", "system", "paid", "command"),
+        ]
+        rows = AuditLog.objects.filter(resource_type="tenant", captured=True).order_by("id")
+        assert [(entry.action, entry.actor_type, entry.source) for entry in rows] == [
+            ("updated", "staff", "command"),
+            ("updated", "system", "command"),
         ]
     assert actors(world, "tenant.suspended") == [("staff", "sam@daybook.example")]
     assert actors(world, "tenant.resumed") == [("system", "Daybook")]

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 from django.db import DatabaseError
-from moving import Moving, answers, files, kept, settle, standing, walked
+from moving import NEW, Moving, answers, files, kept, settle, standing, walked
 from world import World
 
 from subscriptions.models import Plan, TenantSubscription
@@ -348,8 +348,8 @@ def test_the_transactions_of_a_trail_from_a_busier_server_are_numbered_anew_in_t
     ahead(place)
     imported = import_tenant(place)
     assert imported.adjusted.transactions_shifted_by > 9 * 10**8
-    found, _ = walked(moving.api(), len(seen[0]) + 1)
-    assert found[:-1] == seen[0]
+    found, _ = walked(moving.api(), len(seen[0]) + NEW)
+    assert found[:-NEW] == seen[0]
     schema = imported.tenant.schema_name
     groups = world.sql(f"SELECT transaction_id, count(*) FROM {schema}.audit_log GROUP BY 1 ORDER BY 1")
     # The batches of the API were one transaction each.
@@ -377,8 +377,8 @@ def test_without_new_numbers_the_entries_would_be_hidden_from_pollers(
     ahead(place)
     monkeypatch.setattr(arrival, "_shift", lambda *_arguments: 0)
     import_tenant(place)
-    assert len(walked(moving.api(), 1)[0]) == 1
-    assert world.entries("initech") > 1
+    assert len(walked(moving.api(), NEW)[0]) == NEW
+    assert world.entries("initech") > NEW
 
 
 def test_transactions_that_this_server_has_seen_keep_their_numbers(world: World, moving: Moving, place: Path) -> None:
@@ -390,4 +390,4 @@ def test_transactions_that_this_server_has_seen_keep_their_numbers(world: World,
     imported = import_tenant(place)
     assert imported.adjusted.transactions_shifted_by == 0
     found = [number for (number,) in world.sql(numbers.format(imported.tenant.schema_name))]
-    assert found[:-1] == [int(line.split(b"\t")[at]) for line in lines]
+    assert found[:-NEW] == [int(line.split(b"\t")[at]) for line in lines]
