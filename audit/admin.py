@@ -161,7 +161,7 @@ class TrailAdmin(KeysetAdmin):
         if driver == wanted:
             return None
         back = place.side == ">"
-        near = self.matching(entries, form, driver).order_by("id" if back else "-id")
+        near = self.matching(entries, form, driver).by_id(ascending=back)
         if place.id:
             near = near.filter(**{"id__gt" if back else "id__lt": place.id})
         return next(iter(near.values_list("id", flat=True)[SCAN : SCAN + 1]), None)

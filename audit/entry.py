@@ -159,6 +159,25 @@ class EntryQuerySet(PinnedQuerySet[Any]):
         """Return the entries of one action, or of any of several."""
         return self.filter(action__in=actions)
 
+    def of_outcome(self, outcome: str) -> Self:
+        """Return the entries that ended so."""
+        found = self.filter(outcome=outcome)
+        return found if outcome == Outcome.SUCCESS else found.alias(by_outcome=models.F("outcome"))
+
+    def by_id(self, *, ascending: bool = False) -> Self:
+        """Return the entries in the order of their ids, said so that the index they were found by is walked in it.
+
+        The hash that they were filtered by is the same in all of them and comes first in its index, so it may come
+        first in the order as well. PostgreSQL would know that by itself, but does not conclude it where rows have a
+        policy, since hashing is not leakproof. What did not succeed is found by an index whose order it does know.
+        """
+        has = self.query.annotations.keys()
+        hashes: tuple[str, ...] = ()
+        if "by_outcome" not in has:
+            hashes = next((by for by in (("h_type", "h_id"), ("h_actor",)) if has >= set(by)), ())
+        keys = [models.F(name) for name in (*hashes, "id")]
+        return self.order_by(*(key.asc() if ascending else key.desc() for key in keys))
+
     def since(self, moment: datetime) -> Self:
         """Return the entries from a moment on. The bound on `id` lets the index serve it."""
         return self.filter(_checked(created_at__gte=moment), id__gte=first_id(moment))

@@ -21,7 +21,7 @@ from uuid import UUID
 
 from django.core.signing import BadSignature, Signer
 from django.db import connections
-from django.db.models import F, Q
+from django.db.models import Q
 from django.db.models.functions import Greatest
 
 from audit.entry import EntryQuerySet, LogEntry
@@ -96,7 +96,7 @@ def matching(entries: EntryQuerySet, wanted: Filter) -> EntryQuerySet:
     if wanted.transaction is not None:
         entries = entries.of_transaction(wanted.transaction)
     if wanted.outcome is not None:
-        entries = entries.filter(outcome=wanted.outcome)
+        entries = entries.of_outcome(wanted.outcome)
     if wanted.since is not None:
         entries = entries.since(wanted.since)
     return entries if wanted.until is None else entries.until(wanted.until)
@@ -199,12 +199,13 @@ def _ahead(entries: EntryQuerySet, place: Place, count: int) -> list[Any]:
         entries = entries.filter(transaction_id__gte=place.low)
     if place.high is not None:
         entries = entries.filter(transaction_id__lt=place.high)
-    key: Any = F("id")
+    ascending = place.side.startswith(">")
     if place.id is None and place.low:
         # The planner knows nothing of late transactions having late ids: with the index on ids at hand it would
         # read the trail from its very beginning. Sorted by an expression, the round is found by its transactions.
         key = Greatest("id", "id")
-    return list(entries.order_by(key.asc() if place.side.startswith(">") else key.desc())[:count])
+        return list(entries.order_by(key.asc() if ascending else key.desc())[:count])
+    return list(entries.by_id(ascending=ascending)[:count])
 
 
 def _horizon(entries: EntryQuerySet) -> int:

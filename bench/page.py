@@ -79,6 +79,15 @@ FILTERS: dict[str, Callable[[random.Random], Filter]] = {
     "outcome unknown, 1 of 10,000": lambda _rng: Filter(outcome=Outcome.UNKNOWN),
     "actor + action": lambda rng: Filter(actor=_person(rng), actions=(rng.choice(fill.ACTIONS),)),
     "actor + resource_type": lambda rng: Filter(actor=_person(rng), resource_type=rng.choice(fill.TYPES)),
+    "busiest actor + action, 1 of 10,000": lambda _rng: Filter(actor=_id("person", 0), actions=("tenant.frozen",)),
+    "busiest actor + resource_type, 1 of 10,000": lambda _rng: Filter(actor=_id("person", 0), resource_type="region"),
+    "busiest actor + action never seen": lambda _rng: Filter(actor=_id("person", 0), actions=("never",)),
+    "actor + action prefix": lambda rng: Filter(actor=_person(rng), actions=("invoice.*",)),
+    "actor + action + resource_type": lambda rng: Filter(
+        actor=_person(rng), actions=(rng.choice(fill.ACTIONS),), resource_type=rng.choice(fill.TYPES)
+    ),
+    "actor + outcome denied": lambda rng: Filter(actor=_person(rng), outcome=Outcome.DENIED),
+    "resource + action": lambda rng: replace(_about(rng), actions=(rng.choice(fill.ACTIONS),)),
     "since + until": _between,
     "until": lambda rng: Filter(until=_moment(rng)),
     "action + until": lambda rng: Filter(actions=(rng.choice(fill.ACTIONS),), until=_moment(rng)),
