@@ -10,9 +10,10 @@ import hashlib
 import json
 import re
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
-from secrets import token_hex
+from ipaddress import IPv6Address
+from secrets import randbits, token_hex
 from typing import Any
 
 from django.urls import URLPattern, get_resolver
@@ -28,6 +29,9 @@ HOSTS = {"acme": "config.urls_tenant", "globex": "config.urls_tenant", "platform
 READERS = ("olga", "alice", "bob", "charlie", "admin", "read")
 # Methods that a view offers by itself, and that carry no data in or out beyond what GET does.
 _IMPLIED = {"head", "options"}
+_PARAMETER = re.compile(r"<(?:\w+:)?(\w+)>")
+# Each kind of foreign id is asked for in the place of every other.
+CROSSED = ("entry", "first", "tenant", "user", "api_key", "subscription", "slug")
 STRANGE = ("PUT", "PATCH", "DELETE", "OPTIONS", "TRACE")
 
 
@@ -40,9 +44,17 @@ class Endpoint:
 
     def path(self, parameters: Mapping[str, str]) -> str:
         """Return the path with its parameters filled in. Raises KeyError for one that is not given."""
+        return "/" + _PARAMETER.sub(lambda match: parameters[match[1]], self._plain)
+
+    @property
+    def parameters(self) -> tuple[str, ...]:
+        """The names of what must be filled in and may be an id; an application's name is a word of the route."""
+        return tuple(name for name in _PARAMETER.findall(self._plain) if name != "app_label")
+
+    @property
+    def _plain(self) -> str:
         plain = self.route.replace("^", "").replace("$", "")
-        plain = re.sub(r"\(\?P<(\w+)>[^)]*\)", r"<\1>", plain)
-        return "/" + re.sub(r"<(?:\w+:)?(\w+)>", lambda match: parameters[match[1]], plain)
+        return re.sub(r"\(\?P<(\w+)>[^)]*\)", r"<\1>", plain)
 
 
 def endpoints(urlconf: str) -> list[Endpoint]:
@@ -97,12 +109,16 @@ class Actor:
 
 @dataclass(frozen=True)
 class Ask:
-    """One request: what fills the route, the query and the body. `foreign`: it names what is not the actor's."""
+    """One request: what fills the route, the query and the body.
+
+    `foreign`: it names what is not the actor's. `crossed`: all parameters are filled with an id of any kind.
+    """
 
     path: Mapping[str, str] = field(default_factory=dict)
     query: Mapping[str, str] = field(default_factory=dict)
     body: Any = None
     foreign: bool = True
+    crossed: bool = False
 
 
 Probe = Callable[[Plant, Actor], list[Ask]]
@@ -126,10 +142,9 @@ def sign(slug: str, kind: str) -> str:
 
 def plant(world: World, slug: str) -> Plant:
     """Put canaries into a tenant's trail, in each field that the API or the admin shows."""
-    names = {
-        kind: sign(slug, kind) for kind in ("type", "thing", "label", "actor", "who", "text", "value", "key", "agent")
-    }
-    with world.scope(slug, "alice" if slug == "acme" else "charlie", request_id=sign(slug, "request")):
+    kinds = ("type", "thing", "label", "actor", "who", "text", "value", "key", "agent", "request")
+    names = {kind: sign(slug, kind) for kind in kinds} | {"ip": str(IPv6Address((0x20010DB8 << 96) + randbits(64)))}
+    with world.scope(slug, "alice" if slug == "acme" else "charlie", request_id=names["request"]):
         entry = write(names)
     tenant = world.tenant(slug)
     subscription = str(
@@ -194,7 +209,7 @@ def write(names: Mapping[str, str]) -> str:
         actor=Party("user", names["actor"], names["who"]), targets=(Party("target", names["thing"], names["label"]),),
         changes={"field": {"old": None, "new": names["value"]}, "secret": names["value"]}, description=names["text"],
         metadata={names["value"]: names["text"]}, personal=frozenset({"secret"}),
-        context=RequestContext(user_agent=names["agent"], ip="203.0.113.77"),
+        context=RequestContext(user_agent=names["agent"], ip=names["ip"]),
     )  # fmt: skip
     return str(ledger.append(AuditLog, [event])[0].pk)
 
@@ -269,7 +284,8 @@ def run(actor: Actor, plants: list[Plant], probes: Mapping[str, Probe], *, under
     findings: list[Finding] = []
     places = [(host, it) for host, conf in HOSTS.items() for it in endpoints(conf) if it.route.startswith(under)]
     requests = [(host, *it) for host, endpoint in places for it in _requests(endpoint, actor, plants, probes)]
-    for host, method, path, ask in sorted(requests, key=lambda request: request[1] != "GET"):
+    # What was sent is not looked for any more, so each id is first asked for where it belongs.
+    for host, method, path, ask in sorted(requests, key=lambda request: (request[1] != "GET", request[3].crossed)):
         sent = f"{method} {path} {ask.query} {ask.body}"
         hidden -= {text for text in hidden if text in sent}
         answer = send(actor.api(host), method, path, ask)
@@ -287,11 +303,19 @@ def _requests(
     others = [one for one in plants if one.slug != actor.side] or plants
     for method in sorted(endpoint.methods):
         for one in others:
-            for ask in probes[f"{method} {endpoint.route}"](one, actor):
+            for ask in [*probes[f"{method} {endpoint.route}"](one, actor), *_crossed(endpoint, method, one)]:
                 path = endpoint.path(ask.path)
-                if (request := f"{method} {path} {ask}") not in said:
+                if (request := f"{method} {path} {replace(ask, crossed=False)}") not in said:
                     yield method, path, ask
                 said.add(request)
+
+
+def _crossed(endpoint: Endpoint, method: str, one: Plant) -> Iterator[Ask]:
+    """Yield what reads an endpoint by each kind of id, in all of its parameters."""
+    if method == "GET" and endpoint.parameters:
+        for kind in CROSSED:
+            if kind in one.ids:
+                yield Ask(dict.fromkeys(endpoint.parameters, one.ids[kind]), crossed=True)
 
 
 def _wrong(answer: Any, hidden: set[str]) -> list[str]:

@@ -26,9 +26,11 @@ from probing import (
     send,
     simple,
 )
+from rest_framework.response import Response
 from world import PEOPLE, SCOPES, STAFF, World
 
 from audit import query
+from audit.api.views import AuditLogView
 from subscriptions.models import TenantSubscription
 from tenants import callers, gate, permissions
 from tenants.context import SYSTEM, tenant_scope
@@ -226,7 +228,7 @@ def test_those_who_may_see_a_canary_do(world: World, plants: list[Plant]) -> Non
     for name, planted in (("bob", acme), ("charlie", globex), ("key acme.read", acme)):
         actor = replace(actor_named(world, name), sees=frozenset())
         seen = {it.what.removeprefix("shows ") for it in run(actor, [planted], PROBES, under="api/")}
-        wanted = [planted.ids[kind] for kind in ("label", "who", "text", "value", "agent")]
+        wanted = [planted.ids[kind] for kind in ("label", "who", "text", "value", "agent", "request", "ip")]
         assert set(wanted) - seen == set()
         assert planted.ids["subscription"] in seen
     sam = replace(actor_named(world, "key sam"), sees=frozenset())
@@ -326,6 +328,19 @@ def test_control_without_the_check_of_rights_the_probe_finds_a_subscription(
 ) -> None:
     monkeypatch.setattr(permissions.HasRight, "has_permission", lambda *_anything: True)
     assert shows(plants[0], "acme.subscription")(found(world, plants, "key acme.write"))
+
+
+@pytest.mark.parametrize("kind", ["user", "api_key", "subscription"])
+def test_control_where_a_foreign_id_of_any_kind_is_understood_the_probe_finds_it(
+    world: World, plants: list[Plant], monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    foreign, own = plants[1].ids, AuditLogView.get
+
+    def get(view: AuditLogView, request: Any, entry_id: str) -> Response:
+        return Response({"label": foreign["label"]}) if entry_id == foreign[kind] else own(view, request, entry_id)
+
+    monkeypatch.setattr(AuditLogView, "get", get)
+    assert f"shows {foreign['label']}" in found(world, plants, "key acme.read")
 
 
 def test_control_without_its_binding_a_foreign_cursor_is_taken(
