@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
@@ -40,17 +41,29 @@ def lost(line: dict[str, Any], event: Event, vendor: str) -> list[tuple[tuple[st
 
 
 def missing(line: dict[str, Any], entry: dict[str, Any], vendor: str) -> list[tuple[tuple[str | int, ...], Any]]:
-    """Return the leaves of a line that an entry's JSON, as the API shows it, does not have."""
-    at_path = {
-        *_spelled({**entry, "personal": None}),
-        *_spelled(entry["metadata"].get(vendor, {})),
-    }
-    texts = {value for _, value in leaves({**entry, "metadata": None, "personal": None}) if isinstance(value, str)}
-    return [
-        (path, value)
-        for path, value in leaves(line)
-        if (path, _scalar(value)) not in at_path and not (isinstance(value, str) and value in texts)
-    ]
+    """Return the leaves of a line that an entry's JSON, as the API shows it, does not have.
+
+    Each text of the entry accounts for one leaf: for that of its own path if there is one, else for any.
+    """
+    kept = _spelled(entry["metadata"].get(vendor, {})) | _spelled({"metadata": entry["metadata"]})
+    own = {name: value for name, value in entry.items() if name not in {"metadata", "personal"}}
+    at_path = _spelled(own)
+    texts = Counter(value for _, value in leaves(own) if isinstance(value, str))
+    elsewhere = []
+    for path, value in leaves(line):
+        if (path, _scalar(value)) in kept:
+            continue
+        if (path, _scalar(value)) not in at_path:
+            elsewhere.append((path, value))
+        elif isinstance(value, str):
+            texts[value] -= 1
+    lost = []
+    for path, value in elsewhere:
+        if isinstance(value, str) and texts[value] > 0:
+            texts[value] -= 1
+        else:
+            lost.append((path, value))
+    return lost
 
 
 def corpus_lines(name: str) -> list[dict[str, Any]]:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import asdict, replace
 from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
-from leaves import corpus_lines, lost
+from leaves import corpus_lines, leaves, lost
 
 from audit.events import Event
 from audit.importers import FORMATS, Unmappable
@@ -166,6 +167,16 @@ def test_the_oracle_notices_what_is_lost() -> None:
     assert lost({**line, "n": 1.0}, event, "github") == [(("n",), 1.0)]
     assert lost({**line, "other": "gone"}, event, "github") == [(("other",), "gone")]
     assert lost({**line, "deep": [{"a": "null"}]}, event, "github") == [(("deep", 0, "a"), "null")]
+
+
+def test_the_oracle_counts_a_text_of_the_entry_once() -> None:
+    line = {"action": "repo.create", "repo": "acme/shop", "actor": "dana", "n": 1}
+    event = FORMATS["github"](line)
+    times = [value for _path, value in leaves(asdict(replace(event, metadata={})))].count("dana")
+    more = {f"more{number}": "dana" for number in range(times)}
+    assert lost({**line, **more}, event, "github") == [((f"more{times - 1}",), "dana")]
+    assert lost({**line, "also": "repo.create"}, event, "github") == [(("also",), "repo.create")]
+    assert lost({"also": "repo.create", **line}, event, "github") == [(("also",), "repo.create")]
 
 
 @pytest.mark.parametrize(
