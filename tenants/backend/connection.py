@@ -13,7 +13,7 @@ from typing import Any
 
 import psycopg
 from psycopg.abc import PQGen
-from psycopg.pq import Escaping, ExecStatus, TransactionStatus
+from psycopg.pq import ConnStatus, Escaping, ExecStatus, TransactionStatus
 
 from tenants.backend.unit import CLEAN, UNLOCK, Binding
 from tenants.errors import NoScope, ScopeConflict
@@ -59,7 +59,9 @@ class UnitConnection(psycopg.Connection[Any]):
         result = self.pgconn.exec_(statements)
         # The server stops at the first error, so an error can only be the last result.
         if result.status != ExecStatus.COMMAND_OK:
-            raise psycopg.errors.error_from_result(result, encoding=self.pgconn._encoding)  # noqa: SLF001
+            error = psycopg.errors.error_from_result(result, encoding=self.pgconn._encoding)  # noqa: SLF001
+            # libpq has no code for a server that is gone, so it would pass for an error of the statement.
+            raise psycopg.OperationalError(*error.args) if self.pgconn.status == ConnStatus.BAD else error
 
     def learn(self) -> None:
         """Ask once whether a hardened server refuses locks that outlive a transaction: then none need be released."""

@@ -114,6 +114,19 @@ def test_a_database_that_dies_within_a_request_is_503_and_nothing_is_written(
     assert world.entries("acme") == before
 
 
+def test_a_server_that_was_restarted_is_503_until_the_dead_connections_are_gone(
+    world: World, log: CapturingLogger
+) -> None:
+    api = world.api(key="acme.read")
+    assert api.get("/api/v1/audit-logs").status_code == 200
+    others = "FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
+    assert len(world.sql(f"SELECT pg_terminate_backend(pid, 5000) {others}")) >= 2
+    answers = [api.get("/api/v1/audit-logs").status_code for _ in range(4)]
+    assert (answers[0], answers[-1]) == (503, 200)
+    assert set(answers) == {200, 503}
+    assert {call.args for call in log.calls} == {("database_unavailable",)}
+
+
 def test_what_nobody_foresaw_is_500_with_nothing_written_and_nothing_told(
     world: World, monkeypatch: pytest.MonkeyPatch, log: CapturingLogger
 ) -> None:

@@ -10,6 +10,10 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
+from django.core.checks import registry
+
+from audit.models import AuditLog
+from config.checks import no_table_stands_in_both_schemas
 
 ROOT = Path(__file__).resolve().parents[2]
 GOOD = {
@@ -73,6 +77,17 @@ def test_a_wildcard_host_is_named_by_a_check() -> None:
     assert done.returncode == 1
     assert "(daybook.E002)" in done.stderr
     assert "HINT: Set ALLOWED_HOSTS=example.com,.example.com" in done.stderr
+
+
+@pytest.mark.parametrize("name", ["tenants_tenant", "subscriptions_plan"])
+def test_a_table_of_one_name_in_both_schemas_stops_the_start(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    assert no_table_stands_in_both_schemas() == []
+    monkeypatch.setattr(AuditLog._meta, "db_table", name)
+    found = no_table_stands_in_both_schemas()
+    assert [(error.id, error.msg, error.is_serious()) for error in found] == [
+        ("daybook.E003", f"The table {name} stands in both schemas.", True)
+    ]
+    assert no_table_stands_in_both_schemas in registry.registry.get_checks()
 
 
 @pytest.mark.parametrize("port", ["abc", "0", "65536"])

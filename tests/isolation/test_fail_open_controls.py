@@ -11,7 +11,7 @@ import contextvars
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import ContextDecorator, contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pytest
@@ -135,6 +135,16 @@ def a_decorated_function_that_calls_itself(ways: Ways, pair: dict[str, Any], wit
 
     descend(1)
     witness.read(None)
+
+
+# --- e: a schema that is not there
+
+
+@crossing
+def a_tenant_whose_schema_is_not_there(ways: Ways, pair: dict[str, Any], witness: Witness) -> None:
+    """Dropped, or a typing error: what the next schema of the path holds is taken for the tenant's."""
+    with suppress(*REFUSALS), ways.block(replace(pair["acme"], schema_name="t_typing_error")):
+        witness.read("acme")
 
 
 # --- f, g: threads and tasks

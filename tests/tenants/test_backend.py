@@ -20,7 +20,7 @@ from audit.models import AuditLog
 from tenants import gate
 from tenants.backend.connection import UnitConnection
 from tenants.backend.unit import Binding
-from tenants.context import SYSTEM, enter_tenant, tenant_scope
+from tenants.context import SYSTEM, enter_tenant, platform_scope, scope_or_none, tenant_scope
 from tenants.errors import NoScope, ScopeConflict
 from tenants.models import Tenant
 
@@ -133,6 +133,20 @@ def test_pipeline_mode_works_in_a_unit_and_is_bound(world: World) -> None:
         run("SELECT 1")
         with raw().pipeline(), raw().pipeline():
             assert raw().execute("SELECT 2").fetchone() == (2,)
+
+
+def test_a_savepoint_in_pipeline_mode_undoes_what_came_after_it_and_stays_bound(world: World) -> None:
+    acme = world.acme
+    insert = "INSERT INTO audit_user_agent (user_agent) VALUES (%s)"
+    with tenant_scope(acme, actor=SYSTEM):
+        with raw().pipeline():
+            with transaction.atomic():
+                raw().execute(insert, ["kept"])
+            with suppress(KeyError), transaction.atomic():
+                raw().execute(insert, ["undone"])
+                raise KeyError
+            assert raw().execute("SELECT current_user").fetchone() == (f"daybook_t_{acme.id.hex}",)
+        assert run("SELECT string_agg(user_agent, ',') FROM audit_user_agent") == "kept"
 
 
 @pytest.mark.parametrize("first", [True, False])
@@ -258,6 +272,50 @@ def test_a_connection_that_dies_in_an_inner_unit_does_not_go_on_as_the_outer(wor
             Tenant.objects.count()
     with world.scope("acme"):
         assert not AuditLog.objects.filter(action="waved").exists()
+
+
+def test_a_connection_closed_in_an_inner_unit_takes_the_outer_with_it(world: World) -> None:
+    acme = world.acme
+    with world.platform():
+        connection_, before = raw(), Tenant.objects.count()
+        with enter_tenant(acme):
+            AuditLog.log_action(None, "waved", "thing", "1")
+            connection.close()
+        assert connection_.first_message is None
+        with pytest.raises(DatabaseError):
+            Tenant.objects.count()
+    with world.platform():
+        assert Tenant.objects.count() == before
+    with world.scope("acme"):
+        assert not AuditLog.objects.filter(action="waved").exists()
+
+
+def test_a_unit_that_cannot_begin_leaves_nothing_bound(world: World) -> None:
+    """In a transaction of somebody else's it begins with a savepoint, which a server that is gone refuses."""
+    acme = world.acme
+    connection_ = raw(acme.login)
+    with suppress(OperationalError), transaction.atomic():
+        world.sql("SELECT pg_terminate_backend(%s, 5000)", connection_.info.backend_pid)
+        with pytest.raises(OperationalError), tenant_scope(acme, actor=SYSTEM):
+            pytest.fail("the unit began")
+        assert (connection_.first_message, scope_or_none()) == (None, None)
+        with pytest.raises(NoScope):
+            run("SELECT 1")
+    with world.scope("acme"):
+        assert run("SELECT 1") == 1
+
+
+def test_a_transaction_that_one_scope_began_is_no_other_logins(world: World) -> None:
+    acme, staff = world.acme, world.actor("sam")
+    with transaction.atomic():
+        with tenant_scope(acme, actor=SYSTEM):
+            AuditLog.log_action(None, "waved", "thing", "1")
+        connection_ = raw()
+        with pytest.raises(ScopeConflict, match="begun for another scope"), platform_scope(actor=staff):
+            pytest.fail("the unit began")
+        assert raw() is connection_
+    with platform_scope(actor=staff):
+        assert run("SELECT current_user") == "daybook_platform"
 
 
 def test_a_connection_closed_in_a_unit_goes_back_unbound(world: World) -> None:
