@@ -194,7 +194,7 @@ class EntryManager(models.Manager.from_queryset(EntryQuerySet)):  # type: ignore
         """Return all entries, or a person's: `user_id`, where set, equals the actor's id."""
         entries: EntryQuerySet = super().get_queryset()
         person = getattr(self, "instance", None)
-        return entries.of_actor(str(person.pk)) if person is not None else entries
+        return entries.of_actor(str(person.pk)).by_id() if person is not None else entries
 
 
 def canonical(text: str) -> str:

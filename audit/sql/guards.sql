@@ -26,8 +26,12 @@ BEGIN
       AND NEW.transaction_id OPERATOR(pg_catalog.=) pg_catalog.pg_current_xact_id()::pg_catalog.text::bigint) THEN
     RETURN NEW;
   END IF;
-  RAISE EXCEPTION 'The id % does not say the time of now, or % is not the transaction; leave both to the database',
-    NEW.id, NEW.transaction_id USING ERRCODE = 'restrict_violation';
+  IF NEW.transaction_id OPERATOR(pg_catalog.<>) pg_catalog.pg_current_xact_id()::pg_catalog.text::bigint THEN
+    RAISE EXCEPTION 'The entry says transaction %, which is not its own; leave it to the database', NEW.transaction_id
+      USING ERRCODE = 'restrict_violation';
+  END IF;
+  RAISE EXCEPTION 'The id % does not say the time of now; leave the id to the database', NEW.id
+    USING ERRCODE = 'restrict_violation';
 END $$;
 
 -- The same of an entry, which also names one actor and one resource, each in one column, and points to its actor or to
@@ -46,8 +50,17 @@ BEGIN
       AND coalesce(NEW.user_id OPERATOR(pg_catalog.=) NEW.actor_uuid, NEW.user_id IS NULL)) THEN
     RETURN NEW;
   END IF;
-  RAISE EXCEPTION 'The id % does not say the time of now, or % is not the transaction, or the entry does not name one '
-    'actor and one resource and point to nobody else; leave ids to the database', NEW.id, NEW.transaction_id
+  IF NEW.transaction_id OPERATOR(pg_catalog.<>) pg_catalog.pg_current_xact_id()::pg_catalog.text::bigint THEN
+    RAISE EXCEPTION 'The entry says transaction %, which is not its own; leave it to the database', NEW.transaction_id
+      USING ERRCODE = 'restrict_violation';
+  END IF;
+  IF (NEW.actor_uuid IS NULL) OPERATOR(pg_catalog.=) (NEW.actor_key IS NULL)
+     OR (NEW.resource_uuid IS NULL) OPERATOR(pg_catalog.=) (NEW.resource_key IS NULL)
+     OR NEW.user_id IS NOT NULL AND (NEW.user_id OPERATOR(pg_catalog.=) NEW.actor_uuid) IS NOT TRUE THEN
+    RAISE EXCEPTION 'An entry names one actor and one resource, each in one column, and points to its actor or to nobody'
+      USING ERRCODE = 'restrict_violation';
+  END IF;
+  RAISE EXCEPTION 'The id % does not say the time of now; leave the id to the database', NEW.id
     USING ERRCODE = 'restrict_violation';
 END $$;
 

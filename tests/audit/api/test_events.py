@@ -69,6 +69,7 @@ def test_one_event_answers_the_entry_as_it_is_read_afterwards(world: World) -> N
         },
         "metadata": FULL["metadata"],
         "version": 3,
+        "captured": False,
     }
     assert UUID(entry["id"]).version == 7
     assert entry["context"]["transaction_id"].isdecimal()
