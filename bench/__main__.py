@@ -13,12 +13,13 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from bench.base import FOLDER, prepared, report
+from bench.base import FOLDER, Bench, prepared, report
 
 NAMES = ("size", "activation", "log_action", "page", "tenants", "load", "capture")
 PARTS = ("creation", "stall", "migration", "doctor", "export", "memory")
 # Those of `capture`; reads are measured only when they are asked for.
 CAPTURE = ("writes", "size", "reads")
+PARTED = ("tenants", "capture")
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -39,9 +40,14 @@ def main(arguments: Sequence[str]) -> int:
         )
         for name in given.names or NAMES:
             figures = importlib.import_module(f"bench.{name}").run(asked)
-            report("-".join([name, *(given.part if name in {"tenants", "capture"} else ())]), figures, bench.about())
+            report("-".join([name, *(given.part if name in PARTED else ())]), figures, _about(asked, name))
     print(f"\nThe same as JSON: {FOLDER}")
     return 0
+
+
+def _about(bench: Bench, name: str) -> dict[str, str]:
+    """Say on what was measured; `capture` may have had another setting meanwhile."""
+    return bench.about() | ({} if bench.durable or name != "capture" else {"synchronous_commit": "off"})
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -35,11 +35,10 @@ READS, UNWARM = 215, 15
 def run(bench: Bench) -> list[Figure]:
     """Run the parts that are asked for, print the tables and write them to `var/bench/capture.md`."""
     parts = [part for part in bench.parts if part in CAPTURE] or DEFAULT
-    measuring = Measuring(bench, parts)
-    if set(parts) & set(DEFAULT):
-        measuring.together()
-    if "reads" in parts:
-        measuring.one_by_one()
+    measuring = Measuring(bench)
+    for part in CAPTURE:
+        if part in parts:
+            getattr(measuring, part)()
     rendered = table.render(measuring.outcomes)
     print(f"\n{rendered}", flush=True)
     (FOLDER / "capture.md").write_text(rendered, encoding="utf-8")
@@ -49,25 +48,28 @@ def run(bench: Bench) -> list[Figure]:
 class Measuring:
     """One run: its entrants, their databases, and what was measured so far."""
 
-    def __init__(self, bench: Bench, parts: Sequence[str]) -> None:
-        self._bench, self._parts = bench, parts
+    def __init__(self, bench: Bench) -> None:
+        self._bench = bench
         self._entrants = roster.chosen(bench.peers)
         self._databases: Databases = databases(bench)
         self._python = environment.python()
         self.outcomes = {entrant.name: Outcome(entrant) for entrant in self._entrants}
 
-    def together(self) -> None:
-        """Measure writes and sizes, with all workers at once of which one works at a time."""
+    def writes(self) -> None:
+        """Measure operations, with all workers at once of which one works at a time."""
         with committing(self._bench, durably=self._bench.durable), self._workers(self._entrants) as workers:
-            if "writes" in self._parts:
-                _told("inspecting what operations send and leave", partial(self._inspect, workers))
-                for number in range(ROUNDS + 1):
-                    _told(f"round {number} of {ROUNDS}", partial(self._round, workers, kept=number > 0))
-            if "size" in self._parts:
-                logging = [worker for worker in workers if worker.entrant.logs and not worker.entrant.requests]
-                _told(f"{UPDATES:,} updates each", partial(self._sizes, logging))
+            _told("inspecting what operations send and leave", partial(self._inspect, workers))
+            for number in range(ROUNDS + 1):
+                _told(f"round {number} of {ROUNDS}", partial(self._round, workers, kept=number > 0))
 
-    def one_by_one(self) -> None:
+    def size(self) -> None:
+        """Measure sizes: these are the same when commits do not wait for the disk, and when two work at a time."""
+        logging = [one for one in self._entrants if one.logs and not one.requests]
+        settled = committing(self._bench, durably=False)
+        with settled, self._workers(logging) as workers, ThreadPoolExecutor(2) as threads:
+            _told(f"{UPDATES:,} updates each", lambda: list(threads.map(self._size, workers)))
+
+    def reads(self) -> None:
         """Measure reads: one log at a time, for each takes a gigabyte."""
         for entrant in self._entrants:
             if entrant.reads:
@@ -81,7 +83,7 @@ class Measuring:
             for one in entrants:
                 python = Path(environment.OWN) if one.ours else self._python
                 workers.append(Worker(one, python, self._databases.environment(one)))
-            # Ours share a database, and are furnished one after the other.
+            # Ours each make a tenant, one after the other.
             ours = [worker for worker in workers if worker.entrant.ours]
             groups = [*([worker] for worker in workers if not worker.entrant.ours), ours]
             with ThreadPoolExecutor(2) as threads:
@@ -109,12 +111,8 @@ class Measuring:
             if kept:
                 self.outcomes[worker.entrant.name].costs.setdefault(operation.name, []).append(sample)
 
-    def _sizes(self, workers: Sequence[Worker]) -> None:
-        # Sizes are the same when commits do not wait for the disk, and when two work at a time.
-        with committing(self._bench, durably=False), ThreadPoolExecutor(2) as threads:
-            list(threads.map(self._size, workers))
-
     def _size(self, worker: Worker) -> None:
+        worker.ask("empty")
         before = self._databases.size(worker.entrant)
         events = worker.ask("update", times=UPDATES)
         if events:

@@ -24,10 +24,14 @@ LAST = 50
 
 
 class Adapter:
-    """Plain Django; `distribution` is the package's name in the registry, `tables` hold its events."""
+    """Plain Django; `distribution` is the package's name in the registry, `tables` hold its events.
+
+    `contexts` are tables that its events share: of requests, or of revisions.
+    """
 
     distribution: ClassVar[str] = ""
     tables: ClassVar[tuple[str, ...]] = ()
+    contexts: ClassVar[tuple[str, ...]] = ()
     # The document and its author, once Django is set up.
     doc: Any = None
     author: Any = None
@@ -66,6 +70,9 @@ class Adapter:
         """Return how many events there are."""
         with connection.cursor() as cursor:
             return sum(_counted(cursor, table) for table in self.tables)
+
+    def empty(self) -> None:
+        """Remove all events, where that is possible, so that indexes begin anew."""
 
     # --- operations
 

@@ -1,4 +1,4 @@
-"""Daybook itself, in the project's environment and settings: a captured model in the schema of acme.
+"""Daybook itself, in the project's environment and settings: a captured model in the schema of a new tenant.
 
 Each group of operations is one unit of work, by alice and with a request's context where the operation has one. So
 what is timed is the capture within a unit of work, not the unit: beside it stand the same model uncaptured in the same
@@ -7,6 +7,7 @@ unit, and plain Django in one transaction.
 
 from __future__ import annotations
 
+import os
 import uuid
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any, ClassVar
@@ -17,8 +18,9 @@ import psycopg
 from bench.base import AGENT
 from bench.capture.adapter import LAST, Adapter, Work, model, seeded
 from config import env, local
+from tenants import provisioning
 from tenants.context import SYSTEM, Actor, Origin, platform_scope, scope_or_none, tenant_scope
-from tenants.models import Tenant, User
+from tenants.models import User
 
 # What captured documents are called in the trail.
 RESOURCE = "doc"
@@ -30,16 +32,19 @@ class Captured(Adapter):
     captured: ClassVar[str] = "docs.Doc"
 
     def migrate(self) -> None:
-        """Bring acme's schema up to date with the application's tables."""
-        local.migrate()
+        """Make a tenant, whose schema has the application's tables."""
+        self._tenant = provisioning.create_tenant(slug=self._slug, name=self._slug, domain=f"{self._slug}.localhost")
         self.doc, self.author = model(self.captured), model("docs.Author")
         with platform_scope(actor=SYSTEM):
-            self._tenant = Tenant.objects.get(slug="acme")
             user = User.objects.get(email="alice@acme.example")
         self._alice = Actor("user", str(user.pk), user.email, user.pk)
 
+    @property
+    def _slug(self) -> str:
+        return f"capture-{os.getpid()}"
+
     def group(self, *, context: bool) -> AbstractContextManager[object]:
-        """Open a unit of work in acme: alice's in a request, or one of a command."""
+        """Open a unit of work of the tenant: alice's in a request, or one of a command."""
         if context:
             return tenant_scope(self._tenant, actor=self._alice, origin=_origin(0))
         return tenant_scope(self._tenant, actor=SYSTEM)
@@ -56,7 +61,7 @@ class Captured(Adapter):
         return run
 
     def events(self) -> int:
-        """Return how many entries acme's trail has."""
+        """Return how many entries the tenant's trail has."""
         return int(_trail().objects.count())
 
     def seed(self, events: int) -> None:
@@ -115,7 +120,7 @@ def _trail() -> Any:
 _ENTRIES = """
 INSERT INTO audit_log (transaction_id, agent_id, version, id, user_id, actor_uuid, resource_uuid, actor_type, action,
   operation, outcome, source, request_id, resource_type, changes, salt, actor_label, resource_label, ip)
-SELECT pg_current_xact_id()::text::bigint - 1, 1, 1,
+SELECT pg_current_xact_id()::text::bigint - 1, (SELECT max(id) FROM audit_user_agent), 1,
   (lpad(to_hex((extract(epoch FROM moment) * 1000)::bigint), 12, '0') || '7' || substr(md5(n::text), 1, 3)
     || '8' || substr(md5(n::text), 5, 15))::uuid,
   lpad(to_hex(person), 32, '0')::uuid, lpad(to_hex(person), 32, '0')::uuid, object, 'user', 'updated',

@@ -75,6 +75,10 @@ class Stage:
             native = self._audited(chosen)
         return {"statements": statements, "trips": trips, "events": events, "native": native}
 
+    def empty(self) -> None:
+        """Remove all events."""
+        self.adapter.empty()
+
     def update(self, times: int) -> int:
         """Save two fields of a document, each time in a request of its own; return how many events that left."""
         before = self._events()

@@ -117,7 +117,11 @@ def _read(outcome: Outcome, read: str) -> str:
     if not outcome.reads:
         return _NONE
     half, most = (percentile(outcome.reads[read], part) for part in (50, 95))
-    return f"{half:.2g} / {most:.2g}"
+    return f"{_short(half)} / {_short(most)}"
+
+
+def _short(value: float) -> str:
+    return f"{value:.2g}" if value < 10 else f"{value:.0f}"
 
 
 def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

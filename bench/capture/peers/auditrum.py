@@ -22,6 +22,7 @@ class Auditrum(Plain):
         "auditrum.integrations.django.middleware.AuditrumMiddleware",
     )
     tables: ClassVar[tuple[str, ...]] = ("auditlog",)
+    contexts: ClassVar[tuple[str, ...]] = ("audit_context",)
     seeding: ClassVar[str] = f"""
 INSERT INTO audit_context (id, metadata)
 SELECT md5('context' || n)::uuid, jsonb_build_object('user_id', person, 'client_ip', '203.0.113.7', 'source', 'http')

@@ -17,6 +17,7 @@ class Row(Plain):
     applications: ClassVar[tuple[str, ...]] = ("pgtrigger", "pghistory")
     middleware: ClassVar[tuple[str, ...]] = ("pghistory.middleware.HistoryMiddleware",)
     tables: ClassVar[tuple[str, ...]] = ("docs_docevent",)
+    contexts: ClassVar[tuple[str, ...]] = ("pghistory_context",)
     level: ClassVar[str] = "Row"
     # One context per event, as requests that change one row each make them.
     seeding: ClassVar[str] = f"""

@@ -113,6 +113,11 @@ class Plain(Adapter):
             handler = import_string(name)(handler)
         return handler
 
+    def empty(self) -> None:
+        """Remove all events and their contexts."""
+        with connection.cursor() as cursor:
+            cursor.execute(f"TRUNCATE {', '.join((*self.tables, *self.contexts))} CASCADE")
+
     def seed(self, events: int) -> None:
         """Fill the package's tables by its statement, and let PostgreSQL know them."""
         with connection.cursor() as cursor:

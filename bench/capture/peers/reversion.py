@@ -16,6 +16,7 @@ class Reversion(Plain):
     applications: ClassVar[tuple[str, ...]] = ("reversion",)
     middleware: ClassVar[tuple[str, ...]] = ("reversion.middleware.RevisionMiddleware",)
     tables: ClassVar[tuple[str, ...]] = ("reversion_version",)
+    contexts: ClassVar[tuple[str, ...]] = ("reversion_revision",)
 
     def register(self, doc: Any) -> None:
         """Register the model."""
