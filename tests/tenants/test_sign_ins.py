@@ -52,7 +52,9 @@ def test_an_unknown_address_is_told_as_it_was_typed(world: World, typed: str) ->
 
 
 def test_somebody_of_another_tenant_is_refused_here_and_told_here(world: World) -> None:
-    world.api().client.post("/admin/login/", {"username": address("charlie"), "password": "correct horse battery staple"})
+    world.api().client.post(
+        "/admin/login/", {"username": address("charlie"), "password": "correct horse battery staple"}
+    )
     (entry,) = told(world)
     assert (entry.action, entry.outcome) == ("user.sign_in_failed", "failure")
     assert told(world, "globex") == []
