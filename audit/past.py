@@ -12,7 +12,7 @@ from audit.models import AuditLog
 
 
 def state_of(
-    resource_type: str, resource_id: str, *, at: datetime | None = None, entries: EntryQuerySet | None = None
+    resource_type: str, resource_id: object, *, at: datetime | None = None, entries: EntryQuerySet | None = None
 ) -> dict[str, Any] | None:
     """Return the captured fields of a row at a time (aware; None: now), as entries tell them; None: there was none.
 
@@ -53,4 +53,4 @@ def _is_link(entry: Any) -> bool:
     """Tell whether an entry is about a link: it names the far side, where a row names at most its own former key."""
     foreign = any(target["type"] != entry.resource_type for target in entry.targets or ())
     changes = (entry.all_changes or {}).values()
-    return foreign or entry.operation == Operation.UPDATE and any(sides.keys() != {"old", "new"} for sides in changes)
+    return foreign or (entry.operation == Operation.UPDATE and any(sides.keys() != {"old", "new"} for sides in changes))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.dispatch import Signal
 
-# Receivers get `sender` (AuditLog or PlatformLog) and `entry`. They run in the transaction of the entry: one that raises
-# takes the change and its entry back, so nothing is lost in silence. Entries of changed rows are written by the
-# database, which sends no signals.
+# Receivers get `sender` (AuditLog or PlatformLog) and `entry`. They run in the transaction of the entry: one that
+# raises takes the change and its entry back, so nothing is lost in silence. Entries of changed rows are written by
+# the database, which sends no signals.
 audit_logged = Signal()

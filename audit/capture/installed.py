@@ -21,7 +21,7 @@ from audit.capture.registry import declared
 from audit.capture.spec import Spec
 from tenants.backend.unit import SHARED_SCHEMA
 
-# How PostgreSQL keeps what a trigger waits for: by statement, before (2), insert (4), delete (8), update (16), truncate (32).
+# How PostgreSQL keeps what a trigger waits for: before (2), insert (4), delete (8), update (16), truncate (32).
 _TRIGGERS = {
     "daybook_insert": (4, "new_rows"),
     "daybook_update": (16, "old_rows new_rows"),
@@ -33,7 +33,7 @@ BATCH = 100
 
 @dataclass(frozen=True, slots=True, order=True)
 class Difference:
-    """One thing that is not as declared: in which schema, of which table or function, `missing`, `extra` or `changed`."""
+    """What is not as declared: in which schema, of which table or function, `missing`, `extra` or `changed`."""
 
     schema: str
     subject: str

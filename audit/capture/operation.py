@@ -1,4 +1,4 @@
-"""The operations that migrations hold: to capture a table, and to end that. Both are plain SQL, the same in each schema."""
+"""The operations that migrations hold: to capture a table, and to end that. Both are SQL, the same in each schema."""
 
 from __future__ import annotations
 

@@ -8,7 +8,7 @@ from typing import Any
 import psycopg
 import pytest
 from django.apps import apps
-from django.db import connections, models
+from django.db import ProgrammingError, connections, models
 from django.db.migrations.loader import MigrationLoader
 from django.db.migrations.operations import AddField, CreateModel, RemoveField
 from django.db.migrations.state import ProjectState
@@ -76,9 +76,8 @@ def test_code_of_before_and_after_a_migration_is_captured_in_between(world: Worl
 def test_a_column_that_is_dropped_without_a_word_stops_writes_and_loses_no_entry(world: World) -> None:
     migrate(world, Capture(**FIRST.deconstruct()), "ALTER TABLE hostapp_untold RENAME COLUMN value TO other")
     before = world.entries("acme")
-    with pytest.raises(Exception, match='n0.value does not exist|has no field "value"'), world.scope("acme"):
-        with connections["default"].cursor() as cursor:
-            cursor.execute("INSERT INTO hostapp_untold (other) VALUES (1)")
+    with pytest.raises(ProgrammingError, match="value"), world.scope("acme"), connections["default"].cursor() as cursor:
+        cursor.execute("INSERT INTO hostapp_untold (other) VALUES (1)")
     assert world.entries("acme") == before
     assert world.sql(f"SELECT count(*) FROM {world.acme.schema_name}.hostapp_untold") == [(0,)]
 
@@ -187,10 +186,7 @@ def _initial() -> list[Any]:
 def test_the_owner_of_a_hardened_database_installs_captures_and_replaces_no_guard(world: World) -> None:
     migrate(world, Capture(**FIRST.deconstruct()))
     connection: Any = connections["owner"]
-    with (
-        pytest.raises(Exception, match="must be owner|permission denied|belongs to a trail"),
-        connection.cursor() as cursor,
-    ):
+    with pytest.raises(ProgrammingError), connection.cursor() as cursor:
         cursor.execute("CREATE OR REPLACE PROCEDURE guard.capture(a text, b text, c text) LANGUAGE sql AS ''")
     with world.scope("acme"):
         Untold.objects.create(value=1)

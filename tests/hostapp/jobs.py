@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from celery import Celery
-from hostapp.models import Organization
 
+from hostapp.models import Organization
 from tenants import gate
 from tenants.context import current_scope, scope_or_none, tenant_scope
 from tenants.contrib.celery import BEAT

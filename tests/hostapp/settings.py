@@ -1,6 +1,6 @@
 """The host's settings: Daybook's, with the host's own applications and a third-party one in each tenant's schema."""
 
-from config.settings import *
+from config.settings import *  # noqa: F403
 from config.settings import INSTALLED_APPS as DAYBOOKS
 from config.settings import SHARED_APPS, TENANT_APPS
 
