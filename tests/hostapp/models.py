@@ -5,7 +5,7 @@ from __future__ import annotations
 import uuid
 from typing import Any
 
-from django.contrib.postgres.fields import ArrayField
+from django.contrib.postgres.fields import ArrayField, DateRangeField, DateTimeRangeField
 from django.db import models
 from django.db.models.functions import Upper
 
@@ -44,6 +44,7 @@ class Member(models.Model):
 
     code = models.CharField(max_length=40, primary_key=True)
     name = models.CharField(max_length=100)
+    mentors = models.ManyToManyField("self", symmetrical=False, related_name="pupils")
 
 
 class Employment(models.Model):
@@ -161,3 +162,80 @@ class Untold(models.Model):
     """A model that is not captured."""
 
     value = models.IntegerField(default=0)
+
+
+@audited()
+class Passport(models.Model):
+    """A row whose key is another row's."""
+
+    organization = models.OneToOneField(Organization, models.CASCADE, primary_key=True)
+    number = models.TextField(default="")
+    issued = models.DateField(null=True)
+
+
+@audited()
+class Opening(models.Model):
+    """A row that a moment is the key of."""
+
+    moment = models.DateTimeField(primary_key=True)
+    note = models.TextField(default="")
+
+
+@audited()
+class Series(models.Model):
+    """Lists and spans of values that a list of plain ones does not show."""
+
+    numbers = ArrayField(models.BigIntegerField(), null=True)
+    moments = ArrayField(models.DateTimeField(), null=True)
+    grid = ArrayField(ArrayField(models.IntegerField()), null=True)
+    days = DateRangeField(null=True)
+    period = DateTimeRangeField(null=True)
+
+
+@audited(label="title", personal=("body", "sender"))
+class Letter(models.Model):
+    """Texts of any length, some of them somebody's own."""
+
+    title = models.TextField(default="")
+    body = models.TextField(default="")
+    sender = models.TextField(default="")
+    note = models.TextField(default="")
+
+
+@audited(label="name")
+class Odd(models.Model):
+    """Names that SQL and JSON take for something else."""
+
+    name = models.TextField(db_column="It's Upper Case", default="")
+    größe = models.TextField(db_column="back\\slash \u2028", default="")  # noqa: PLC2401 - on purpose
+    select = models.TextField(db_column="order", default="")
+    peers = models.ManyToManyField("self", db_table="Peers of odd's", symmetrical=False)
+
+    class Meta:
+        db_table = "Odd table it's"
+
+
+@audited()
+class Wide(models.Model):
+    """More fields than a function takes arguments."""
+
+
+for _number in range(120):
+    Wide.add_to_class(f"field_{_number}", models.TextField(default=""))
+
+
+@audited(label="name")
+class Event(models.Model):
+    """What members come to."""
+
+    name = models.CharField(max_length=50)
+    guests: Any = models.ManyToManyField(Member, through="Ticket", related_name="events")
+
+
+@audited(verbs={"create": "ticket.sold"})
+class Ticket(models.Model):
+    """A link that is a resource by itself."""
+
+    event = models.ForeignKey(Event, models.CASCADE)
+    member = models.ForeignKey(Member, models.CASCADE)
+    price = models.DecimalField(max_digits=8, decimal_places=2, default=0)
