@@ -20,7 +20,6 @@ from audit.capture.spec import Column, Kind, Spec
 _UUID = "^[0-9a-f]{8}(-?)[0-9a-f]{4}\\1[0-9a-f]{4}\\1[0-9a-f]{4}\\1[0-9a-f]{12}$"
 _MASKED = '"[masked]"'
 _SAFE = 2**53
-_TIME = 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'
 # A function takes 100 arguments at the most.
 _CHUNK = 50
 # Types whose `=` tells all differences that a reader would see. Others (json, citext, xml) are compared as text.
@@ -30,6 +29,22 @@ _COMPARABLE = re.compile(
 )
 # What is said of an entry whose values would make it too large.
 _LARGE = 48 * 1024
+
+_NUMBER = "CASE WHEN {v} BETWEEN -%(safe)s AND %(safe)s THEN to_json({v}) ELSE to_json({v}::text) END"
+_MOMENT = (
+    "to_json(CASE WHEN isfinite({v}) THEN to_char({v} AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"')"
+    " ELSE {v}::text END)"
+)
+# How values of a type are told, where `to_json` does not do.
+_TOLD = {
+    **dict.fromkeys(("json", "jsonb"), "{v}"),
+    **dict.fromkeys(("numeric", "decimal"), "to_json({v}::text)"),
+    **dict.fromkeys(("numeric[]", "decimal[]"), "to_json({v}::text[])"),
+    **dict.fromkeys(("timestamp with time zone", "timestamptz"), _MOMENT),
+    "bigint": _NUMBER % {"safe": _SAFE},
+    "interval": "to_json(guard.duration({v}))",
+    "bytea": "to_json(translate(encode({v}, 'base64'), E'\\n', ''))",
+}
 
 _NO_UUID, _NO_TEXT, _NO_JSON = "NULL::uuid", "NULL::text", "NULL::jsonb"
 
@@ -295,20 +310,7 @@ def _value(column: Column, side: str) -> str:
 
 def _json(value: str, kind: str) -> str:
     """Return a value as JSON: what JSON's numbers cannot keep as text, times in UTC, bytes in base64."""
-    if kind in {"json", "jsonb"}:
-        return value
-    if kind.startswith(("numeric", "decimal")):
-        return f"to_json({value}::text{'[]' if kind.endswith('[]') else ''})"
-    if kind == "bigint":
-        return f"CASE WHEN {value} BETWEEN -{_SAFE} AND {_SAFE} THEN to_json({value}) ELSE to_json({value}::text) END"
-    if kind in {"timestamp with time zone", "timestamptz"}:
-        told = f"to_char({value} AT TIME ZONE 'UTC', {_text(_TIME)})"
-        return f"to_json(CASE WHEN isfinite({value}) THEN {told} ELSE {value}::text END)"
-    if kind == "interval":
-        return f"to_json(guard.duration({value}))"
-    if kind == "bytea":
-        return f"to_json(translate(encode({value}, 'base64'), E'\\n', ''))"
-    return f"to_json({value})"
+    return _TOLD.get(re.sub(r"(\[\])+", "[]", kind), "to_json({v})").replace("{v}", value)
 
 
 def _name(name: str) -> str:
