@@ -31,9 +31,10 @@ _COMPARABLE = re.compile(
 _LARGE = 48 * 1024
 
 _NUMBER = "CASE WHEN {v} BETWEEN -%(safe)s AND %(safe)s THEN to_json({v}) ELSE to_json({v}::text) END"
+# Beyond these years there are more than four digits, or it is before Christ.
 _MOMENT = (
-    "to_json(CASE WHEN isfinite({v}) THEN to_char({v} AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"')"
-    " ELSE {v}::text END)"
+    "to_json(CASE WHEN {v} BETWEEN '0001-01-01 00:00:00+00' AND '9999-12-31 23:59:59.999999+00'"
+    " THEN to_char({v} AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"') ELSE {v}::text END)"
 )
 # How values of a type are told, where `to_json` does not do.
 _TOLD = {
@@ -45,6 +46,8 @@ _TOLD = {
     "interval": "to_json(guard.duration({v}))",
     "bytea": "to_json(translate(encode({v}, 'base64'), E'\\n', ''))",
 }
+# Types of keys whose text is what `_TOLD` says of them.
+_KEYS = ("uuid", "varchar", "character", "text", "citext", "numeric", "smallint", "integer", "bigint")
 
 _NO_UUID, _NO_TEXT, _NO_JSON = "NULL::uuid", "NULL::text", "NULL::jsonb"
 
@@ -245,23 +248,28 @@ def _rows(spec: Spec, operation: str, rows: str) -> str:
 def _identity(spec: Spec, side: str) -> tuple[str, str]:
     """Return the two expressions of the resource's id: a UUID as one, any other key as text."""
     if len(spec.key) > 1:
-        parts = ", ".join(f"{side}.{_name(column.column)}" for column in spec.key)
+        parts = ", ".join(_json(f"{side}.{_name(column.column)}", column.type) for column in spec.key)
         return _NO_UUID, f"jsonb_build_array({parts})::text"
     (key,) = spec.key
     value = f"{side}.{_name(key.column)}"
     if key.type == "uuid":
         return value, _NO_TEXT
     if not key.type.startswith(("varchar", "character", "text", "citext")):
-        return _NO_UUID, f"{value}::text"
+        return _NO_UUID, _id(value, key.type)
     # A text that spells a UUID is found in any of its spellings, so it is kept as one.
     spelt = f"{value} ~* '{_UUID}'"
     return f"CASE WHEN {spelt} THEN {value}::uuid END", f"CASE WHEN NOT {spelt} THEN {value}::text END"
 
 
+def _id(value: str, kind: str) -> str:
+    """Return a key as text: as changes tell it, so that a reader finds the one by the other."""
+    return f"{value}::text" if kind.startswith(_KEYS) else f"({_json(value, kind)} #>> '{{}}')"
+
+
 def _targets(spec: Spec, side: str, operation: str) -> str:
     """Return the far side of a link; or, of a row whose key was changed, the former one."""
     if spec.far:
-        kind, far = _text(spec.far[0]), f"{side}.{_name(spec.far[1])}::text"
+        kind, far = _text(spec.far[0]), _id(f"{side}.{_name(spec.far[1])}", spec.columns[0].type)
         return f"jsonb_build_array(jsonb_build_object('type', {kind}, 'id', {far}, 'label', ''))"
     if operation != "update":
         return _NO_JSON

@@ -3,6 +3,7 @@
 
 -- Install the capture of a table of the schema that comes first in the path, or renew it. The function runs with the
 -- owner's rights, so that nobody can change a row whose entry he may not write; its path is fixed for the same reason.
+-- So is what times and numbers look like as text: the same value, and the same key, is told alike of each session.
 -- Its statements are planned once for a connection, not anew for each of the first five times: half a millisecond each.
 CREATE PROCEDURE guard.capture(relation text, routine text, body text) LANGUAGE plpgsql AS $$
 DECLARE
@@ -10,7 +11,8 @@ DECLARE
   event text;
 BEGIN
   EXECUTE format('CREATE OR REPLACE FUNCTION %s.%I() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER
-                  SET search_path = pg_catalog, pg_temp SET plan_cache_mode = force_generic_plan AS %L', place, routine, replace(body, '{schema}', place));
+                  SET search_path = pg_catalog, pg_temp SET plan_cache_mode = force_generic_plan
+                  SET timezone = ''UTC'' SET datestyle = ''ISO, YMD'' SET extra_float_digits = 1 AS %L', place, routine, replace(body, '{schema}', place));
   EXECUTE format('REVOKE ALL ON FUNCTION %s.%I() FROM PUBLIC', place, routine);
   FOREACH event IN ARRAY ARRAY['insert', 'update', 'delete', 'truncate'] LOOP
     EXECUTE format('CREATE OR REPLACE TRIGGER daybook_%1$s %2$s %3$s ON %4$s.%5$I %6$s FOR EACH STATEMENT EXECUTE FUNCTION %4$s.%7$I()',

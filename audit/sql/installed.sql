@@ -3,7 +3,8 @@
 WITH routines AS (
   SELECT p.oid, n.nspname, p.proname, quote_ident(n.nspname) || '.' AS place,
          p.prosecdef AND p.prolang = (SELECT oid FROM pg_language WHERE lanname = 'plpgsql') AND p.proowner = n.nspowner
-           AND p.proconfig = ARRAY['search_path=pg_catalog, pg_temp', 'plan_cache_mode=force_generic_plan'] AS sound,
+           AND p.proconfig = ARRAY['search_path=pg_catalog, pg_temp', 'plan_cache_mode=force_generic_plan', 'TimeZone=UTC',
+             'DateStyle=ISO, YMD', 'extra_float_digits=1'] AS sound,
          p.prosrc
     FROM pg_proc AS p JOIN pg_namespace AS n ON n.oid = p.pronamespace
    WHERE n.nspname = ANY (%(schemas)s) AND p.proname LIKE 'daybook\_capture\_%%'
