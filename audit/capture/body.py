@@ -218,7 +218,9 @@ def _placeholders(count: int) -> str:
 def _rows(spec: Spec, operation: str, rows: str) -> str:
     """Return the query of the rows: number, key, label, targets, and the members of their changes as text."""
     side = {"create": "n0", "update": "n0", "delete": "o0"}[operation]
-    told = [column for column in spec.columns if operation == "update" or column not in spec.key or spec.far]
+    # What identifies the row is told where it changes, also of a link, whose near side stands in no other column.
+    moved = [column for column in spec.key if operation == "update" and column not in spec.columns]
+    told = moved + [column for column in spec.columns if operation == "update" or column not in spec.key or spec.far]
     kept, personal = (
         _members([_member(column, operation) for column in told if (column.kind is Kind.PERSONAL) == erasable])
         for erasable in (False, True)
@@ -267,16 +269,20 @@ def _id(value: str, kind: str) -> str:
 
 
 def _targets(spec: Spec, side: str, operation: str) -> str:
-    """Return the far side of a link; or, of a row whose key was changed, the former one."""
-    if spec.far:
-        kind, far = _text(spec.far[0]), _id(f"{side}.{_name(spec.far[1])}", spec.columns[0].type)
-        return f"jsonb_build_array(jsonb_build_object('type', {kind}, 'id', {far}, 'label', ''))"
-    if operation != "update":
-        return _NO_JSON
-    uuid, key = _identity(spec, "o0")
-    changed = " OR ".join(map(_differs, spec.key))
-    former = f"'type', {_text(spec.resource_type)}, 'id', coalesce({uuid}::text, {key}), 'label', ''"
-    return f"CASE WHEN {changed} THEN jsonb_build_array(jsonb_build_object({former})) END"
+    """Return the far side of a link; and, of a row whose key was changed, the former one."""
+    former = _NO_JSON
+    if operation == "update":
+        changed = " OR ".join(map(_differs, spec.key))
+        uuid, key = _identity(spec, "o0")
+        former = f"CASE WHEN {changed} THEN {_target(spec.resource_type, f'coalesce({uuid}::text, {key})')} END"
+    if not spec.far:
+        return former
+    far = _target(spec.far[0], _id(f"{side}.{_name(spec.far[1])}", spec.columns[0].type))
+    return f"{far} || coalesce({former}, '[]')" if operation == "update" else far
+
+
+def _target(kind: str, key: str) -> str:
+    return f"jsonb_build_array(jsonb_build_object('type', {_text(kind)}, 'id', {key}, 'label', ''))"
 
 
 def _members(members: Iterable[str]) -> str:
