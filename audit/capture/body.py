@@ -22,9 +22,10 @@ _MASKED = '"[masked]"'
 _SAFE = 2**53
 # A function takes 100 arguments at the most.
 _CHUNK = 50
+_TEXT = re.compile(r"(varchar|character varying|text)(\[\])*")
 # Types whose `=` tells all differences that a reader would see. Others (json, citext, xml) are compared as text.
 _COMPARABLE = re.compile(
-    r"(varchar|character varying|text|uuid|boolean|smallint|integer|bigint|numeric|real|double precision|date|time\b.*"
+    r"(uuid|boolean|smallint|integer|bigint|numeric|real|double precision|date|time\b.*"
     r"|timestamp\b.*|interval|bytea|jsonb|inet|cidr|macaddr|\w+range)(\[\])*"
 )
 # What is said of an entry whose values would make it too large.
@@ -311,6 +312,9 @@ def _member(column: Column, operation: str) -> str:
 
 def _differs(column: Column) -> str:
     name = _name(column.column)
+    if _TEXT.fullmatch(column.type):
+        # Not by the column's collation, to which two texts that differ may be equal.
+        return f'o0.{name} COLLATE "C" IS DISTINCT FROM n0.{name}'
     cast = "" if _COMPARABLE.fullmatch(column.type) else "::text"
     return f"o0.{name}{cast} IS DISTINCT FROM n0.{name}{cast}"
 
