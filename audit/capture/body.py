@@ -28,8 +28,9 @@ _COMPARABLE = re.compile(
     r"(uuid|boolean|smallint|integer|bigint|numeric|real|double precision|date|time\b.*"
     r"|timestamp\b.*|interval|bytea|jsonb|inet|cidr|macaddr|\w+range)(\[\])*"
 )
-# What is said of an entry whose values would make it too large.
+# Values that are more bytes together would make an entry too large: then those longer than `_LONG` are told by hash.
 _LARGE = 48 * 1024
+_LONG = 256
 
 _NUMBER = "CASE WHEN {v} BETWEEN -%(safe)s AND %(safe)s THEN to_json({v}) ELSE to_json({v}::text) END"
 # Beyond these years there are more than four digits, or it is before Christ.
@@ -148,8 +149,8 @@ def _write(spec: Spec, operation: str, rows: str) -> str:
         "action": _text(spec.verbs[operation]),
         "operation": _text("update" if spec.far else operation),
         "resource_type": _text(spec.resource_type),
-        "changes": _object("r0.daybook_kept"),
-        "personal": _object("r0.daybook_personal"),
+        "changes": _object("r0.daybook_kept", spec),
+        "personal": _object("r0.daybook_personal", spec),
     }
     if spec.shared and spec.tenant:
         entry["tenant_id"] = "r0.daybook_tenant"
@@ -176,11 +177,12 @@ def _unsaid(spec: Spec, operation: str) -> set[str]:
     return {name for name, said in told.items() if not said}
 
 
-def _object(members: str) -> str:
-    """Return the JSON object of these members; values are told by their hashes where they are too large together."""
+def _object(members: str, spec: Spec) -> str:
+    """Return the JSON object of these members; values are told by their hashes where all are too large together."""
     made = f"('{{' || {members} || '}}')::jsonb"
-    small = f"octet_length({members}) <= {_LARGE}"
-    return f"CASE WHEN {members} = '' THEN NULL WHEN {small} THEN {made} ELSE guard.shortened({made}) END"
+    small = f"octet_length(r0.daybook_kept) + octet_length(r0.daybook_personal) <= {_LARGE}"
+    most = min(_LONG, _LARGE // (2 * max(len(spec.columns), 1)))
+    return f"CASE WHEN {members} = '' THEN NULL WHEN {small} THEN {made} ELSE guard.shortened({made}, {most}) END"
 
 
 def _copies(spec: Spec, entry: dict[str, str], source: str, changed: str) -> str:

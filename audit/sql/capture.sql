@@ -40,10 +40,10 @@ BEGIN
 END $$;
 REVOKE ALL ON PROCEDURE guard.capture, guard.release FROM PUBLIC;
 
--- Changes whose values are too large for an entry: each long one is told by its size and its hash.
-CREATE FUNCTION guard.shortened(changes jsonb) RETURNS jsonb LANGUAGE sql IMMUTABLE PARALLEL SAFE RETURN (
+-- Changes whose values are too large for an entry: each that is longer than `most` bytes is told by its size and hash.
+CREATE FUNCTION guard.shortened(changes jsonb, most integer) RETURNS jsonb LANGUAGE sql IMMUTABLE PARALLEL SAFE RETURN (
   SELECT jsonb_object_agg(field, (
-           SELECT jsonb_object_agg(side, CASE WHEN octet_length(value::text) <= 256 THEN value ELSE jsonb_build_object(
+           SELECT jsonb_object_agg(side, CASE WHEN octet_length(value::text) <= most THEN value ELSE jsonb_build_object(
                     'bytes', octet_length(value::text), 'sha256', encode(sha256(convert_to(value::text, 'UTF8')), 'hex')) END)
              FROM jsonb_each(sides) AS each_side(side, value)))
     FROM jsonb_each(changes) AS each_field(field, sides));
