@@ -33,6 +33,7 @@ _LARGE = 48 * 1024
 _LONG = 256
 
 _NUMBER = "CASE WHEN {v} BETWEEN -%(safe)s AND %(safe)s THEN to_json({v}) ELSE to_json({v}::text) END"
+_NUMBERS = "CASE WHEN %(safe)s < ANY ({v}) OR -%(safe)s > ANY ({v}) THEN to_json({v}::text[]) ELSE to_json({v}) END"
 # Beyond these years there are more than four digits, or it is before Christ.
 _MOMENT = (
     "to_json(CASE WHEN {v} BETWEEN '0001-01-01 00:00:00+00' AND '9999-12-31 23:59:59.999999+00'"
@@ -44,7 +45,8 @@ _TOLD = {
     **dict.fromkeys(("numeric", "decimal"), "to_json({v}::text)"),
     **dict.fromkeys(("numeric[]", "decimal[]"), "to_json({v}::text[])"),
     **dict.fromkeys(("timestamp with time zone", "timestamptz"), _MOMENT),
-    "bigint": _NUMBER % {"safe": _SAFE},
+    **dict.fromkeys(("bigint", "double precision", "real"), _NUMBER % {"safe": _SAFE}),
+    **dict.fromkeys(("bigint[]", "double precision[]", "real[]"), _NUMBERS % {"safe": _SAFE}),
     "interval": "to_json(guard.duration({v}))",
     "bytea": "to_json(translate(encode({v}, 'base64'), E'\\n', ''))",
 }

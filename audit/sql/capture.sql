@@ -48,10 +48,12 @@ CREATE FUNCTION guard.shortened(changes jsonb, most integer) RETURNS jsonb LANGU
              FROM jsonb_each(sides) AS each_side(side, value)))
     FROM jsonb_each(changes) AS each_field(field, sides));
 
--- An interval in the form of ISO 8601, with days, hours, minutes and seconds, as Django's JSON writes durations.
+-- An interval in the form of ISO 8601, with days, hours, minutes and seconds, as Django's JSON writes durations. In
+-- numeric: the longest that Python has are more microseconds than a bigint counts.
 CREATE FUNCTION guard.duration(span interval) RETURNS text LANGUAGE sql IMMUTABLE PARALLEL SAFE RETURN (
-  SELECT format('%sP%sDT%sH%sM%s%sS', CASE WHEN micros < 0 THEN '-' ELSE '' END, abs(micros) / 86400000000,
-                lpad((abs(micros) / 3600000000 % 24)::text, 2, '0'), lpad((abs(micros) / 60000000 % 60)::text, 2, '0'),
-                lpad((abs(micros) / 1000000 % 60)::text, 2, '0'),
+  SELECT CASE WHEN isfinite(span) THEN format('%sP%sDT%sH%sM%s%sS', CASE WHEN micros < 0 THEN '-' ELSE '' END,
+                div(abs(micros), 86400000000), lpad((div(abs(micros), 3600000000) % 24)::text, 2, '0'),
+                lpad((div(abs(micros), 60000000) % 60)::text, 2, '0'), lpad((div(abs(micros), 1000000) % 60)::text, 2, '0'),
                 CASE WHEN micros % 1000000 = 0 THEN '' ELSE '.' || lpad((abs(micros) % 1000000)::text, 6, '0') END)
-    FROM (SELECT (extract(epoch FROM span) * 1000000)::bigint AS micros) AS whole);
+              ELSE span::text END
+    FROM (SELECT trunc(extract(epoch FROM span) * 1000000) AS micros) AS whole);
