@@ -40,9 +40,14 @@ class Declaration:
 
     @property
     def named(self) -> frozenset[str]:
-        """All fields that it names."""
+        """All fields that it names of which there must be a column."""
         ids = {name for name in (self.resource_id, self.label, self.tenant, self.person) if name}
-        return (self.fields or frozenset()) | self.exclude | self.mask | self.personal | self.internal | ids
+        return self.mask | self.personal | self.internal | ids
+
+    @property
+    def chosen(self) -> frozenset[str]:
+        """All fields that it names to be told, or not to be; many-to-many fields among them."""
+        return (self.fields or frozenset()) | self.exclude
 
 
 _declared: dict[type[models.Model], Declaration] = {}
@@ -159,8 +164,10 @@ def is_shared(model: type[models.Model]) -> bool:
 
 
 def _check(model: type[models.Model], declaration: Declaration) -> None:
-    known = {each.name for each in (*model._meta.get_fields(), model._meta.pk)}  # noqa: SLF001
-    if unknown := sorted(declaration.named - known):
+    # Of its own table alone: what stands in a parent's is told by the parent.
+    columns = {each.name for each in model._meta.local_concrete_fields}  # noqa: SLF001
+    links = {each.name for each in model._meta.local_many_to_many}  # noqa: SLF001
+    if unknown := sorted((declaration.named - columns) | (declaration.chosen - columns - links)):
         raise ImproperlyConfigured(f"@audited on {model.__name__} names fields that it has not: {', '.join(unknown)}.")
     if (declaration.tenant or declaration.person or declaration.internal) and not is_shared(model):
         raise ImproperlyConfigured(f"{model.__name__} is a tenant's: leave out `tenant`, `person` and `internal`.")
@@ -170,6 +177,20 @@ def _check(model: type[models.Model], declaration: Declaration) -> None:
     if parents:
         names = ", ".join(parent.__name__ for parent in parents)
         raise ImproperlyConfigured(f"Fields of {model.__name__} stand in the table of {names}: capture that as well.")
+    _check_identity(model, declaration)
+
+
+def _check_identity(model: type[models.Model], declaration: Declaration) -> None:
+    """Refuse what would make each write fail, or show in each entry what is masked."""
+    keys = _key(model, declaration)
+    if missing := [each.name for each in keys if each.null]:
+        raise ImproperlyConfigured(f"{model.__name__}.{missing[0]} may be null: it cannot be the `resource_id`.")
+    shown = [each.name for each in keys] + ([declaration.label] if declaration.label else [])
+    if secret := [name for name in shown if _kind(name, declaration) is Kind.MASKED]:
+        raise ImproperlyConfigured(
+            f"{model.__name__}.{secret[0]} is masked, and would stand in each entry: choose another `resource_id` or "
+            "`label`."
+        )
 
 
 def _key(model: type[models.Model], declaration: Declaration) -> list[models.Field[Any, Any]]:
@@ -199,6 +220,11 @@ def _links(model: type[models.Model], declaration: Declaration) -> Iterator[Spec
 
 def _link(model: type[models.Model], many: Any, through: Any) -> Spec:
     near, far = through._meta.get_field(many.m2m_field_name()), through._meta.get_field(many.m2m_reverse_field_name())  # noqa: SLF001
+    if near.null or far.null:
+        raise ImproperlyConfigured(
+            f"A {through.__name__} may link to nothing: declare it with @audited, or exclude {many.name} of "
+            f"{model.__name__}."
+        )
     extra = [
         _column(each, Declaration())
         for each in through._meta.local_concrete_fields  # noqa: SLF001
@@ -252,5 +278,5 @@ def is_captured(model: type[models.Model]) -> bool:
 
 
 def captured_models() -> list[type[models.Model]]:
-    """Return the models that are captured, in the order of their declaration."""
+    """Return the models that are captured."""
     return [model for model in apps.get_models(include_auto_created=True) if model in _declared]
