@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from datetime import UTC, datetime, timedelta
 from typing import Any, ClassVar, NoReturn, Self
@@ -16,6 +17,7 @@ from tenants.pinned import PinnedQuerySet, PinnedRow
 
 _UUID = re.compile(r"[0-9a-f]{8}(-?)[0-9a-f]{4}\1[0-9a-f]{4}\1[0-9a-f]{4}\1[0-9a-f]{12}", re.IGNORECASE)
 _MAX_MILLIS = 2**48 - 1
+_MAX_SAFE = 2**53
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -195,6 +197,19 @@ class EntryManager(models.Manager.from_queryset(EntryQuerySet)):  # type: ignore
         entries: EntryQuerySet = super().get_queryset()
         person = getattr(self, "instance", None)
         return entries.of_actor(str(person.pk)).by_id() if person is not None else entries
+
+
+def id_of(key: Any) -> str:
+    """Return a row's primary key as the id that entries of its changes have: moments in UTC, several parts as JSON."""
+    if isinstance(key, tuple | list):
+        return json.dumps([_part(part) for part in key], ensure_ascii=False)
+    if isinstance(key, datetime):
+        return key.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+    return str(key)
+
+
+def _part(value: Any) -> Any:
+    return value if isinstance(value, int) and abs(value) <= _MAX_SAFE else id_of(value)
 
 
 def canonical(text: str) -> str:

@@ -54,9 +54,9 @@ class AuditLog(entry.LogEntry):
         return written
 
     @classmethod
-    def get_resource_history(cls, resource_type: str, resource_id: UUID | str | int) -> EntryQuerySet:
-        """Return the entries about a resource, newest first."""
-        return history.resource_history(cls.objects.all(), resource_type, str(resource_id))
+    def get_resource_history(cls, resource_type: str, resource_id: Any) -> EntryQuerySet:
+        """Return the entries about a resource, newest first. Its id may be a row's `pk` of any type."""
+        return history.resource_history(cls.objects.all(), resource_type, entry.id_of(resource_id))
 
     @classmethod
     def get_user_activity(cls, user: Any, days: int = 30) -> EntryQuerySet:

@@ -6,13 +6,13 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from audit.entry import EntryQuerySet
+from audit.entry import EntryQuerySet, id_of
 from audit.events import Operation
 from audit.models import AuditLog
 
 
 def state_of(
-    resource_type: str, resource_id: object, *, at: datetime | None = None, entries: EntryQuerySet | None = None
+    resource_type: str, resource_id: Any, *, at: datetime | None = None, entries: EntryQuerySet | None = None
 ) -> dict[str, Any] | None:
     """Return the captured fields of a row at a time (aware; None: now), as entries tell them; None: there was none.
 
@@ -21,7 +21,7 @@ def state_of(
     entries say in its place. Many-to-many links are entries of their own, and no fields of the row.
     """
     trail = AuditLog.objects.all() if entries is None else entries
-    history = trail.of_resource(resource_type, str(resource_id)).filter(captured=True).order_by("id")
+    history = trail.of_resource(resource_type, id_of(resource_id)).filter(captured=True).order_by("id")
     rows = [entry for entry in history if not _is_link(entry)]
     past = [entry for entry in rows if at is None or entry.created_at <= at]
     return _known(past, rows[len(past) :])
@@ -53,4 +53,4 @@ def _is_link(entry: Any) -> bool:
     """Tell whether an entry is about a link: it names the far side, where a row names at most its own former key."""
     foreign = any(target["type"] != entry.resource_type for target in entry.targets or ())
     changes = (entry.all_changes or {}).values()
-    return foreign or (entry.operation == Operation.UPDATE and any(sides.keys() != {"old", "new"} for sides in changes))
+    return foreign or entry.operation == Operation.UPDATE and any(sides.keys() != {"old", "new"} for sides in changes)
