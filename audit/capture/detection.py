@@ -51,11 +51,12 @@ def lacking(graph: Any) -> Iterator[tuple[str, Capture | Release]]:
 class Autodetector(MigrationAutodetector):
     """Django's, which adds operations of capture after those that change the tables."""
 
+    generated_operations: dict[str, list[Any]]
     _graph: Any = None
 
     def _detect_changes(self, convert_apps: Any = None, graph: Any = None) -> Any:
         self._graph = graph
-        return super()._detect_changes(convert_apps, graph)
+        return super()._detect_changes(convert_apps, graph)  # type: ignore[misc]
 
     def _sort_migrations(self) -> None:
         super()._sort_migrations()  # type: ignore[misc]
