@@ -108,7 +108,7 @@ def test_who_acts_under_another_name_stands_beside_it(world: World) -> None:
 def test_after_a_request_nothing_of_it_is_left(world: World, end: str) -> None:
     api = Api("acme.localhost")
     api.sign_in("alice")
-    answer = api.client.get("/app/session", {"name": "left", "end": end})
+    answer: Any = api.client.get("/app/session", {"name": "left", "end": end})
     list(answer.streaming_content) if end == "streaming" else answer.content
     assert scope_or_none() is None
     with pytest.raises(NoScope):
@@ -137,7 +137,7 @@ def test_a_request_id_that_is_no_id_is_made_anew(world: World, sent: str) -> Non
     assert answer.status_code == 201
     entry = made(world, "ids")
     assert entry.request_id == answer["X-Request-ID"] != sent
-    assert len(entry.request_id) == 32
+    assert len(str(entry.request_id)) == 32
 
 
 @pytest.mark.parametrize(

@@ -43,6 +43,7 @@ def test_a_job_acts_for_whoever_enqueued_it_and_the_next_one_for_nobody(world: W
     assert entry.all_changes == {"name": {"old": "North", "new": "South"}}
     assert (entry.actor_label, entry.user_id) == ("alice@acme.example", world.person("alice").pk)
     assert (entry.request_id, entry.source, entry.ip) == ("r-5", "job", None)
+    assert entry.agent
     assert entry.agent.user_agent == "celery hostapp.jobs.rename"
 
 

@@ -1,6 +1,6 @@
 """The host's application."""
 
-from django.apps import AppConfig
+from django.apps import AppConfig, apps
 
 
 class HostappConfig(AppConfig):
@@ -12,10 +12,5 @@ class HostappConfig(AppConfig):
         """Capture the tokens of a third-party package; the migrations that install it are the host's."""
         from audit.capture import register
 
-        register(
-            self.apps.get_model("authtoken", "Token"),
-            resource_type="token",
-            resource_id="user",
-            mask=("key",),
-            app="hostapp",
-        )  # type: ignore[union-attr]
+        token = apps.get_model("authtoken", "Token")
+        register(token, resource_type="token", resource_id="user", mask=("key",), app="hostapp")
