@@ -53,4 +53,4 @@ def _is_link(entry: Any) -> bool:
     """Tell whether an entry is about a link: it names the far side, where a row names at most its own former key."""
     foreign = any(target["type"] != entry.resource_type for target in entry.targets or ())
     changes = (entry.all_changes or {}).values()
-    return foreign or entry.operation == Operation.UPDATE and any(sides.keys() != {"old", "new"} for sides in changes)
+    return foreign or (entry.operation == Operation.UPDATE and any(sides.keys() != {"old", "new"} for sides in changes))

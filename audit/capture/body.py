@@ -87,7 +87,8 @@ DECLARE
   v_by jsonb := v_said -> 'by';
   -- Without a context somebody works on the database itself: then its roles are all that is known.
   v_who text := coalesce(v_actor ->> 1, session_user);
-  v_uuid uuid := CASE WHEN v_said ? 'person' OR v_who ~ '^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$' THEN v_who::uuid END;
+  v_uuid uuid := CASE WHEN v_said ? 'person'
+                      OR v_who ~ '^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$' THEN v_who::uuid END;
   v_seed bytea := uuid_send(gen_random_uuid());
   v_agent integer;
   v_row record;
@@ -102,7 +103,8 @@ BEGIN
   END IF;
   IF v_said ? 'agent' THEN
     SELECT a.id INTO v_agent FROM <agents> AS a
-     WHERE hashtextextended(a.user_agent, 0) = hashtextextended(v_said ->> 'agent', 0) AND a.user_agent = v_said ->> 'agent' LIMIT 1;
+     WHERE hashtextextended(a.user_agent, 0) = hashtextextended(v_said ->> 'agent', 0)
+       AND a.user_agent = v_said ->> 'agent' LIMIT 1;
     IF NOT FOUND THEN
       INSERT INTO <agents> AS a (user_agent) VALUES (v_said ->> 'agent') RETURNING a.id INTO v_agent;
     END IF;
@@ -160,9 +162,10 @@ def _write(spec: Spec, operation: str, rows: str) -> str:
     entry = {name: value for name, value in entry.items() if name not in _unsaid(spec, operation)}
     source, (trail, _) = _rows(spec, operation, rows), _trail(spec)
     changed = " WHERE r0.daybook_kept <> '' OR r0.daybook_personal <> ''" if operation == "update" else ""
+    outside = _rows(_outside(spec), operation, rows)
     return (
         f"    INSERT INTO {trail} ({', '.join(entry)})\n    SELECT {', '.join(entry.values())}\n"
-        f"      FROM ({source}) AS r0{changed};\n{_copies(spec, entry, _rows(_outside(spec), operation, rows), changed)}"
+        f"      FROM ({source}) AS r0{changed};\n{_copies(spec, entry, outside, changed)}"
     )
 
 
