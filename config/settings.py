@@ -133,6 +133,9 @@ DATA_UPLOAD_MAX_MEMORY_SIZE = 5 * 1024 * 1024 + 1024
 SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if TRUSTED_PROXIES else None
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = env.flag("SECURE_COOKIES", default=False)
 
+# What the doctor expects to stand in the database: a host application adds what `tenants doctor --record` wrote.
+WALLS = [BASE_DIR / "config" / "walls.tsv"]
+
 # Whoever sends it may read /metrics; without one only this machine may.
 METRICS_TOKEN = env.text("METRICS_TOKEN", "")
 

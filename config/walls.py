@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import Any
 
+from django.conf import settings
 from psycopg import Connection
 
 from audit.capture.installed import differences
@@ -14,15 +14,13 @@ from tenants.doctor.directory import Row
 from tenants.doctor.expected import Attempt
 from tenants.doctor.findings import Finding
 
-FILE = Path(__file__).parent / "walls.tsv"
-
 # The append-only tables of a tenant's schema, each with a column.
 _TRAILS = {"audit_log": "action", "usage_log": "metric", "audit_user_agent": "user_agent"}
 
 
 def fill() -> None:
     """Tell the doctor."""
-    expected.files[:] = [FILE]
+    expected.files[:] = settings.WALLS
     expected.examiners[:] = [_captured]
     for table, column in _TRAILS.items():
         expected.attempts.extend(_changes(f"{{schema}}.{table}", column, "tenant"))

@@ -79,6 +79,22 @@ def sections(connection: psycopg.Connection[Any], row: Row) -> dict[str, Facts]:
     return {place: facts for place, facts in {**common.live, "tenant": own, "login": login}.items() if facts}
 
 
+def unexpected(slug: str) -> dict[str, Facts]:
+    """Return, by section, the facts of this database that no file of facts has: those of a host's own applications.
+
+    Of the tenants' schemas those of the tenant `slug`. Raises NoOwner, NotFound.
+    """
+    if OWNER not in settings.DATABASES:
+        raise NoOwner
+    with connect(OWNER) as connection:
+        (row,) = _choose(directory.read(connection), [slug])
+        found = sections(connection, row)
+    known = {place: {**expected().get(place, {}), **expected().get(f"{place} hardened", {})} for place in found}
+    more = {place: {key: facts[key] for key in facts.keys() - known[place].keys()} for place, facts in found.items()}
+    hardened = {f"{place} hardened": facts for place, facts in more.items() if f"{place} hardened" in expected()}
+    return {**more, **hardened}
+
+
 def _common(connection: psycopg.Connection[Any]) -> _Common:
     superusers = [row[0] for row in connection.execute("SELECT rolname FROM pg_roles WHERE rolsuper")]
     names, rows, hardened = Names(superusers), directory.read(connection), hardening.hardened(connection)
