@@ -73,8 +73,8 @@ def test_a_token_of_staff_does_not_open_the_admin(world: World) -> None:
 def test_a_change_of_plan_is_shown_with_who_why_and_about_whom(world: World) -> None:
     body = {"plan": "premium", "reason": "Asked for on the phone"}
     path = "/api/v1/platform/tenants/acme/subscription/change-plan"
-    assert world.api("platform", "bill").post(path, body).status_code == 200
     browser = Browser(world, "platform", "sue")
+    assert world.api("platform", "bill").post(path, body).status_code == 200
     page = browser.page(LOG)
     row = rows(page)[0]
     shown = (row["user_display"], row["about"], row["action_colored"], row["summary"])
@@ -105,10 +105,9 @@ def test_the_log_is_filtered_by_tenant(world: World) -> None:
 
 
 def test_an_entry_about_a_dropped_tenant_is_still_shown(world: World) -> None:
-    gone = uuid4()
+    browser, gone = Browser(world, "platform", "sue"), uuid4()
     with world.platform():
         entry = platform_log.log_action("tenant.dropped", "tenant", str(gone), tenant_id=gone)
-    browser = Browser(world, "platform", "sue")
     assert rows(browser.page(LOG))[0]["about"] == f"dropped ({str(gone)[:8]}…)"
     assert str(gone) in browser.page(f"{LOG}{entry.pk}/change/")
 

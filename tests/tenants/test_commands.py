@@ -227,8 +227,6 @@ def test_createsuperuser_makes_a_member_of_staff_who_can_sign_in(world: World, m
     person = gate.person(email="root@daybook.example")
     assert person is not None
     assert (person.staff_role, person.name) == ("admin", "Root")
-    form = {"username": "root@daybook.example", "password": "a long secret"}
-    assert world.api("platform").client.post("/admin/login/", form).status_code == 302
     with world.platform():
         entries = list(PlatformLog.objects.filter(resource_id=str(person.pk)).order_by("id"))
     assert {entry.source for entry in entries} == {"command"}
@@ -237,6 +235,8 @@ def test_createsuperuser_makes_a_member_of_staff_who_can_sign_in(world: World, m
         ("credential", "created"),
         ("user", "created"),
     ]
+    form = {"username": "root@daybook.example", "password": "a long secret"}
+    assert world.api("platform").client.post("/admin/login/", form).status_code == 302
 
 
 def test_createsuperuser_without_input_takes_the_password_from_the_environment(

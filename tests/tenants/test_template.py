@@ -56,7 +56,7 @@ DRIFTS = {
     "ALTER TABLE {s}.audit_key ADD COLUMN extra text": {"columns"},
     "ALTER TABLE {s}.audit_key ALTER COLUMN created_at SET DEFAULT 'epoch'": {"columns"},
     "DROP INDEX {s}.audit_answer_created_at": {"relations", "owners", "indexes"},
-    "ALTER TABLE {s}.audit_log DROP CONSTRAINT audit_log_user": {"constraints"},
+    "ALTER TABLE {s}.audit_log ADD CHECK (outcome <> 'denied') NOT VALID": {"constraints"},
     "ALTER TABLE {s}.audit_log ENABLE TRIGGER refuse_truncate": {"triggers"},
     "DROP TRIGGER refuse_truncate ON {s}.audit_log_default": {"triggers"},
     "DROP POLICY read ON {s}.audit_log": {"policies"},
