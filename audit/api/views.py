@@ -41,7 +41,7 @@ def problems(*statuses: int) -> dict[Any, Any]:
 
 
 class TrailView(APIView):
-    """What every view of a tenant's trail shares."""
+    """What the views of trails share, and those of what stands in the platform's tables."""
 
     http_method_names = ("get", "head", "post")
     rights: ClassVar[dict[str, frozenset[Right]]] = READING
@@ -52,12 +52,6 @@ class TrailView(APIView):
         if method not in self.http_method_names or not hasattr(self, method):
             raise MethodNotAllowed(request.method or "")
         super().initial(request, *args, **kwargs)
-
-    def finalize_response(self, request: Request, response: Response, *args: Any, **kwargs: Any) -> Response:
-        """Answer; who was shown something of the trail is noted in it."""
-        if request.method in READING and response.status_code == status.HTTP_200_OK:
-            access.note("read")
-        return super().finalize_response(request, response, *args, **kwargs)
 
     def tenant(self) -> TenantLike:
         """Return whose trail it is; the permission has made sure that there is one."""
@@ -78,7 +72,17 @@ class TrailView(APIView):
         return "" if Right.READ_TRAIL in caller.rights else caller.actor.id
 
 
-class AuditLogsView(TrailView):
+class ShowingView(TrailView):
+    """A view that shows entries of a tenant's trail: that somebody looked is noted in it."""
+
+    def finalize_response(self, request: Request, response: Response, *args: Any, **kwargs: Any) -> Response:
+        """Answer; who was shown something of the trail is noted in it."""
+        if request.method in READING and response.status_code == status.HTTP_200_OK:
+            access.note("read")
+        return super().finalize_response(request, response, *args, **kwargs)
+
+
+class AuditLogsView(ShowingView):
     """The trail: write into it, read it page by page."""
 
     rights: ClassVar[dict[str, frozenset[Right]]] = {**READING, "POST": frozenset({Right.WRITE_EVENTS})}
@@ -138,7 +142,7 @@ def _result(one: ingest.Written | ingest.Rejected) -> dict[str, Any]:
     return {"status": "created" if one.created else "duplicate", "id": str(one.id), "errors": []}
 
 
-class AuditLogView(TrailView):
+class AuditLogView(ShowingView):
     """One entry."""
 
     @extend_schema(operation_id="audit_logs_read", responses={200: AuditLogAnswer, **problems(401, 403, 404)})
@@ -156,7 +160,7 @@ def _in_path(name: str, description: str) -> OpenApiParameter:
     return OpenApiParameter(name, OpenApiTypes.STR, OpenApiParameter.PATH, description=description)
 
 
-class ResourceHistoryView(TrailView):
+class ResourceHistoryView(ShowingView):
     """What happened to a resource."""
 
     @extend_schema(
@@ -176,7 +180,7 @@ class ResourceHistoryView(TrailView):
         return Response(paging.answer(request, asked, entries, self.tenant(), self.binding(request)))
 
 
-class ActorActivityView(TrailView):
+class ActorActivityView(ShowingView):
     """What an actor did."""
 
     @extend_schema(

@@ -160,3 +160,16 @@ def test_the_memory_of_looks_is_bounded(world: World, monkeypatch: pytest.Monkey
 def test_the_platforms_own_log_is_not_a_tenants_trail(world: World) -> None:
     with world.platform(), pytest.raises(NoScope, match="tenant's scope"):
         access.note("read")
+
+
+def test_what_is_no_tenants_trail_is_read_without_a_note(world: World) -> None:
+    platform, acme = world.api("platform", "sam"), world.api("acme", "acme.read")
+    for api, path in (
+        (platform, "/api/v1/platform/platform-logs"),
+        (platform, "/api/v1/platform/tenants"),
+        (platform, "/api/v1/platform/plans"),
+        (platform, "/api/v1/platform/tenants/acme/subscription"),
+        (acme, "/api/v1/subscription"),
+    ):
+        assert api.get(path).status_code == 200, path
+    assert looks(world) == []
