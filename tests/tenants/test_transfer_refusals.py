@@ -32,6 +32,8 @@ EVERY_FILE = [
     "tables/usage_log.copy",
 ]
 
+NOBODY = "00000000-0000-4000-8000-000000000000"
+
 
 @pytest.fixture
 def moving(world: World) -> Moving:
@@ -317,6 +319,22 @@ def test_what_another_application_keeps_goes_out_and_comes_in_by_its_name(
     export_tenant(settle(world).tenant, tmp_path / "notes")
     import_tenant(tmp_path / "notes", slug="copy", domain="copy.localhost")
     assert notes.found == ("copy", ["initech", {"of": "notes"}])
+
+
+@pytest.mark.parametrize(
+    "given", [{"actor_key": "x"}, {"resource_uuid": NOBODY}, {"resource_key": r"\N"}, {"user_id": NOBODY}]
+)
+def test_entries_that_no_guard_would_let_in_are_refused(world: World, place: Path, given: dict[str, str]) -> None:
+    """A person's entry, which names him by his id and points to him, and a resource by a text."""
+    file = place / "tables/audit_log.copy"
+    said = json.loads((place / "manifest.json").read_text())
+    columns = next(one["columns"] for one in said["files"] if one["table"] == "audit_log")
+    lines = [dict(zip(columns, line.split("\t"), strict=True)) for line in file.read_text().splitlines()]
+    person = next(line for line in lines if line["user_id"] != r"\N" and line["resource_key"] != r"\N")
+    person.update(given)
+    file.write_text("".join("\t".join(line.values()) + "\n" for line in lines))
+    rewrite(place, lambda _said: None)
+    refused(world, place, "audit_log has entries that name no actor")
 
 
 # --- a server that has not come as far as the trail
