@@ -9,7 +9,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.db import models
+from django.conf import settings
+from django.db import DEFAULT_DB_ALIAS, models
+from django_tenants.routers import TenantSyncRouter
 
 from tenants.context import scope_or_none
 
@@ -23,6 +25,14 @@ class UnitRouter:
         return scope.alias if scope else None
 
     db_for_write = db_for_read
+
+    def allow_migrate(self, db: str, app_label: str, **_hints: Any) -> bool | None:
+        """Let a unit of work load fixtures of its own side's applications; of migrations the next router knows."""
+        scope = scope_or_none()
+        if scope is None or scope.alias != db or scope.database != DEFAULT_DB_ALIAS:
+            return None
+        apps = settings.TENANT_APPS if scope.tenant else settings.SHARED_APPS
+        return bool(TenantSyncRouter().app_in_list(app_label, apps))
 
     def allow_relation(self, _one: models.Model, _other: models.Model, **_hints: Any) -> bool:
         """Let rows refer to each other wherever they were read: all aliases are one database in parts."""

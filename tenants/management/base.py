@@ -48,6 +48,8 @@ class ScopedCommand(PlainCommand):
     """A command that runs in one unit of work, which `--tenant SLUG` or `--platform` names."""
 
     scope_required: ClassVar[bool] = True
+    # What the trail says of where its changes came from.
+    source: ClassVar[str] = "command"
 
     def add_arguments(self, parser: CommandParser) -> None:
         """Add the options that choose the scope."""
@@ -59,7 +61,7 @@ class ScopedCommand(PlainCommand):
         chosen = choose(options)
         if chosen is None and self.scope_required:
             raise CommandError("Say where: --tenant SLUG for a tenant's data, or --platform for the shared tables.")
-        return chosen.open() if chosen else nullcontext()
+        return chosen.open(source=self.source) if chosen else nullcontext()
 
 
 @dataclass(frozen=True, slots=True)
