@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import io
+import json
 import re
+from pathlib import Path
 from typing import Any
 
 import pytest
+from django.core.management import call_command
 from django.urls import URLPattern, URLResolver, get_resolver
 from openapi_spec_validator import OpenAPIV31SpecValidator
 from world import World
 
 from config import openapi
+from config.management.commands import docs
 
 HOSTS = {"acme": "config.urls_tenant", "platform": "config.urls_platform"}
 EVENT = {"action": "invoice.paid", "resource": {"type": "invoice", "id": "7"}}
@@ -82,3 +87,40 @@ def test_what_is_answered_fits_the_document(world: World) -> None:
     AuditLogPage.model_validate(api.get("/api/v1/audit-logs").json())
     Problem.model_validate(api.get("/api/v1/audit-logs", limit="0").json())
     Problem.model_validate(api.post("/api/v1/audit-logs", {}).json())
+
+
+@pytest.fixture(scope="module")
+def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder that `make docs` writes."""
+    folder = tmp_path_factory.mktemp("docs") / "new"
+    out = io.StringIO()
+    call_command("docs", folder=folder, stdout=out)
+    assert {Path(line).name for line in out.getvalue().splitlines()} <= {file.name for file in folder.iterdir()}
+    return folder
+
+
+@pytest.mark.parametrize(("name", "host"), [("tenant", "acme"), ("platform", "platform")])
+def test_the_written_documents_are_those_that_the_host_serves(
+    world: World, written: Path, name: str, host: str
+) -> None:
+    served = world.api(host)
+    assert json.loads((written / f"openapi-{name}.json").read_bytes()) == served.get("/api/schema").json()
+    as_yaml = served.client.get("/api/schema", headers={"accept": "application/vnd.oai.openapi"}).content
+    assert (written / f"openapi-{name}.yaml").read_bytes() == as_yaml
+
+
+@pytest.mark.parametrize("name", ["tenant", "platform"])
+def test_the_written_page_holds_its_document_and_needs_nothing_from_elsewhere(written: Path, name: str) -> None:
+    page = (written / f"{name}.html").read_text(encoding="utf-8")
+    assets = re.findall(r'(?:src|href)="([^"]+)"', page)
+    assert "swagger-ui-bundle.js" in assets
+    for asset in assets:
+        assert (written / asset).stat().st_size
+    holds = re.findall(r'<script id="document" type="application/json">(.*?)</script>', page, re.DOTALL)
+    assert [json.loads(held) for held in holds] == [json.loads((written / f"openapi-{name}.json").read_bytes())]
+    assert page.count("</script>") == 3
+
+
+def test_a_text_of_the_document_cannot_end_the_page_s_script() -> None:
+    page = docs._files("tenant", {"info": {"description": "</script><script>alert(1)</script>"}})["tenant.html"]
+    assert page.count(b"</script>") == 3
