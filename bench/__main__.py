@@ -15,7 +15,7 @@ from pathlib import Path
 
 from bench.base import FOLDER, Bench, prepared, report
 
-NAMES = ("size", "activation", "log_action", "page", "tenants", "load", "capture")
+NAMES = ("size", "activation", "log_action", "page", "start", "tenants", "load", "capture")
 PARTS = ("creation", "stall", "migration", "doctor", "export", "memory")
 # Those of `capture`; reads are measured only when they are asked for.
 CAPTURE = ("writes", "size", "reads")

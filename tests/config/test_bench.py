@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import importlib
 from pathlib import Path
+from time import monotonic
 
 import pytest
 from psycopg.conninfo import make_conninfo
 from world import World
 
+from bench import start
 from bench.base import Bench, Figure
 from bench.tenants import export, memory, migration
 from bench.tenants.stage import Stage, crowded, populate
@@ -117,3 +119,41 @@ def test_a_benchmark_that_does_not_exist_is_refused(capsys: pytest.CaptureFixtur
 
     assert main(["tenant"]) == 2
     assert "There is no benchmark tenant. There are: size, " in capsys.readouterr().err
+
+
+def checkout(folder: Path, *commands: str) -> Path:
+    """Return a copy of a checkout whose `make run` runs these commands of the shell; what was made in it stays."""
+    (folder / "source" / ".venv").mkdir(parents=True)
+    lines = "\n".join(f"\t@{command}" for command in commands)
+    (folder / "source" / "Makefile").write_text(f"run:\n{lines}\n", encoding="utf-8")
+    return start.copied(folder / "source", folder / "copy")
+
+
+def test_a_start_is_timed_from_a_bare_copy_to_the_line_that_says_so_and_ended(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MIGRATION_DATABASE_URL", "postgresql://of.another")
+    copy = checkout(
+        tmp_path, "env > environment", "sleep 0.2", "echo; echo 'Daybook is ready. Ctrl-C stops it.'", "sleep 60"
+    )
+    assert [file.name for file in copy.iterdir()] == ["Makefile"]
+    began = monotonic()
+    assert start.started(copy) > 0.2
+    assert monotonic() - began < 30
+    environment = (copy / "environment").read_text(encoding="utf-8")
+    assert "\nPORT=" in f"\n{environment}"
+    assert "DATABASE_URL" not in environment
+    assert not [link for link in Path("/proc").glob("[0-9]*/cwd") if str(copy) in where(link)]
+
+
+def where(link: Path) -> str:
+    """Return the folder that a process works in, as far as it may be known."""
+    try:
+        return str(link.readlink())
+    except OSError:
+        return ""
+
+
+def test_a_start_that_fails_says_the_last_line(tmp_path: Path) -> None:
+    with pytest.raises(RuntimeError, match=r"before it was ready: .*Error 3"):
+        start.started(checkout(tmp_path, "echo no such thing", "exit 3"))
