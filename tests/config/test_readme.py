@@ -75,9 +75,17 @@ def test_the_tour_works_as_printed(demo: Demo) -> None:
 
 def test_the_tour_has_what_a_newcomer_wants_to_see() -> None:
     tour = blocks()
-    assert len(tour) == 9
-    assert sum(bool(shown) for _, shown in tour) == 8
-    for wanted in ("/audit-logs", "change-plan", "platform-logs", "/api/schema", "manage.py shell", "audit import"):
+    assert len(tour) == 10
+    assert sum(bool(shown) for _, shown in tour) == 9
+    for wanted in (
+        "/audit-logs",
+        "change-plan",
+        "platform-logs",
+        "/api/schema",
+        "manage.py shell",
+        "row_changes",
+        "audit import",
+    ):
         assert any(wanted in text for text, _ in tour), wanted
 
 
