@@ -10,6 +10,7 @@ from django.db import models
 
 from audit import entry, history, ledger
 from audit.entry import EntryManager, EntryQuerySet
+from tenants.errors import BadInput
 from tenants.pinned import PinnedQuerySet
 
 
@@ -42,15 +43,19 @@ class AuditLog(entry.LogEntry):
         user: Any = None,
         action: str = "",
         resource_type: str = "",
-        resource_id: UUID | str | int = "",
+        resource_id: UUID | str | int | tuple[Any, ...] = "",
         changes: dict[str, Any] | None = None,
         **details: Any,
     ) -> AuditLog:
         """Write an entry into the open tenant scope's trail, in its transaction, and return it.
 
-        `user` is who acted; None means the scope's actor. `details` are those of `ledger.log_action`.
+        `user` is who acted; None means the scope's actor. `resource_id` may be a row's `pk` of any type. `details` are
+        those of `ledger.log_action`. Raises BadInput, also for a `resource_id` of None.
         """
-        written: AuditLog = ledger.log_action(cls, user, action, resource_type, str(resource_id), changes, **details)
+        if resource_id is None:
+            raise BadInput("resource_id is None: a row that was deleted has no key any more, so take it before.")
+        key = entry.id_of(resource_id)
+        written: AuditLog = ledger.log_action(cls, user, action, resource_type, key, changes, **details)
         return written
 
     @classmethod

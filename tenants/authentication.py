@@ -8,17 +8,14 @@ from django.contrib.auth import signals
 from django.contrib.auth.backends import BaseBackend
 from django.contrib.auth.hashers import check_password, make_password
 from django.contrib.auth.models import AnonymousUser, update_last_login
-from django.dispatch import receiver
 from django.http import HttpRequest
 from rest_framework.authentication import BaseAuthentication, SessionAuthentication
 from rest_framework.request import Request
 
-from tenants import gate, recording
-from tenants.callers import REALM_SESSION_KEY, SLUG_SESSION_KEY, Caller, may_enter, person, realm_of
-from tenants.context import scope_or_none
+from tenants import gate
+from tenants import sign_ins as sign_ins  # noqa: PLC0414 - its receivers hear of what happens here
+from tenants.callers import Caller, may_enter
 from tenants.models import User
-
-MAX_LABEL = 255
 
 # Django would update a `last_login` of the user, whom no role but the gate's may write.
 signals.user_logged_in.disconnect(update_last_login, dispatch_uid="update_last_login")
@@ -40,49 +37,6 @@ class GateBackend(BaseBackend):
         if not check_password(password, user.password_hash) or not may_enter(user, caller.tenant):
             return None
         return user
-
-
-@receiver(signals.user_logged_in)
-def note_sign_in(request: HttpRequest, user: User, **_kwargs: object) -> None:
-    """Bind the session to this side of the walls, and note the sign-in."""
-    tenant = request.caller.tenant  # type: ignore[attr-defined]
-    request.session[REALM_SESSION_KEY] = realm_of(tenant)
-    request.session[SLUG_SESSION_KEY] = tenant.slug if tenant else ""
-    gate.signed_in(user)
-    _record(person(user, tenant, request.caller.origin), "user.signed_in", user)  # type: ignore[attr-defined]
-
-
-@receiver(signals.user_logged_out)
-def note_sign_out(request: HttpRequest, user: User | None, **_kwargs: object) -> None:
-    """Note that somebody signed out."""
-    caller: Caller | None = getattr(request, "caller", None)
-    if user is not None and caller is not None and caller.known:
-        _record(caller, "user.signed_out", user)
-
-
-@receiver(signals.user_login_failed)
-def note_refused_sign_in(credentials: dict[str, Any], request: HttpRequest | None = None, **_kwargs: object) -> None:
-    """Note that somebody tried to sign in, under which address, and whether that is anybody's."""
-    caller: Caller | None = getattr(request, "caller", None)
-    if caller is None:
-        return
-    said = str(credentials.get("username") or credentials.get("email") or "")
-    # Whatever was typed: cut to a label, and without what a text cannot hold.
-    label = said.encode("utf-8", "replace").decode().replace("\x00", "")[:MAX_LABEL]
-    known = gate.person(email=label)
-    with caller.scope():
-        resource = ("user", str(known.pk) if known else "unknown", label)
-        recording.record("user.sign_in_failed", resource, outcome="failure")
-
-
-def _record(caller: Caller, action: str, user: User) -> None:
-    """Record in the open unit of work, or in one of its own: a sign-in happens outside any."""
-    resource = ("user", str(user.pk), user.email)
-    if scope_or_none():
-        recording.record(action, resource)
-        return
-    with caller.scope():
-        recording.record(action, resource)
 
 
 class CallerAuthentication(BaseAuthentication):

@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from ipaddress import ip_address
+from typing import Any
+from uuid import UUID
 
 from django.conf import settings
 from django.contrib.auth import BACKEND_SESSION_KEY, HASH_SESSION_KEY, SESSION_KEY
@@ -17,12 +19,13 @@ from django.utils.crypto import constant_time_compare
 from tenants import gate, recording
 from tenants.apikeys import KEY_PREFIX
 from tenants.context import ANONYMOUS, Actor, Origin, Scope, platform_scope, tenant_scope
-from tenants.errors import BadKey, ForeignKeyHost, NotAllowed, Refused, TenantSuspended, UnknownHost
-from tenants.models import User
+from tenants.errors import BadKey, ForeignKeyHost, NotAllowed, NotSignedIn, Refused, TenantSuspended, UnknownHost
+from tenants.models import Membership, User
 from tenants.roles import RIGHTS_OF_ROLE, RIGHTS_OF_SCOPE, RIGHTS_OF_STAFF, Right
 
 REALM_SESSION_KEY = "daybook_realm"
 SLUG_SESSION_KEY = "daybook_tenant"
+_MAX_LABEL = 255
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,13 +84,31 @@ def caller_of(request: HttpRequest, origin: Origin, *, own: Callable[[], bool] =
     return caller
 
 
-def person_of(request: HttpRequest) -> Actor | None:
-    """Return the person that a view has put on the request as its user, if any, without asking anything of anybody."""
-    user = getattr(request, "user", None)
-    if not isinstance(user, User) or not user.is_authenticated:
+def decided_by_view(request: HttpRequest, given: object) -> Actor | None:
+    """Return whom a view that authenticates its callers itself has found to call; None: nobody, so far.
+
+    `given` is the user that the gate put on the request. It counts only once the view has looked: DRF then sets
+    `request.auth`, another view its own `request.user`. Works in the unit of work of the view's tenant. Raises
+    NotSignedIn for somebody who belongs to the tenant no longer, though his old tokens may still be good.
+    """
+    user: Any = getattr(request, "user", None)
+    if (user is given and not hasattr(request, "auth")) or not getattr(user, "is_authenticated", False):
         return None
-    # Only of one who was read here is it known that he is of this side of the walls.
-    return Actor("user", str(user.pk), user.email, user.pk if user._state.db else None)  # noqa: SLF001
+    person = user if isinstance(user, User) else _person_with(user.pk)
+    if person is None:
+        # Somebody whom the host knows by another directory.
+        return Actor("user", str(user.pk), str(user)[:_MAX_LABEL])
+    if not person.is_active or not Membership.objects.filter(user_id=person.pk, ended_at=None).exists():
+        raise NotSignedIn("This person belongs to this tenant no longer.")
+    return Actor("user", str(person.pk), person.email, person.pk)
+
+
+def _person_with(key: object) -> User | None:
+    try:
+        found: User | None = User.objects.filter(pk=UUID(str(key))).first()
+    except ValueError:
+        return None
+    return found
 
 
 def host_name(request: HttpRequest) -> str:

@@ -14,7 +14,7 @@ from uuid import UUID
 from tenants import gate
 from tenants.backend.unit import committed
 from tenants.context import Actor, Origin, Scope, platform_scope, program, scope_or_none, tenant_scope
-from tenants.errors import NotFound
+from tenants.errors import NotFound, TenantSuspended
 
 Ticket = dict[str, Any]
 
@@ -29,8 +29,7 @@ def ticket() -> Ticket | None:
     scope: Scope | None = scope_or_none() or committed.get()
     if scope is None:
         return None
-    scope.settle()
-    tenant = scope.tenant.slug if scope.tenant else None
+    tenant = [str(scope.tenant.id), scope.tenant.slug] if scope.tenant else None
     return {"tenant": tenant, "actor": _told(scope.actor), "request_id": scope.origin.request_id}
 
 
@@ -38,7 +37,8 @@ def ticket() -> Ticket | None:
 def go_on(carried: Ticket, *, name: str) -> Iterator[Scope]:
     """Open the unit of work of a job: the enqueuer's tenant, actor and request id, with the source `job`.
 
-    `name` is what the trail says in the place of a user agent. Raises NotFound when the tenant is gone, ScopeConflict.
+    `name` is what the trail says in the place of a user agent. Raises NotFound when the tenant is gone,
+    TenantSuspended, ScopeConflict.
     """
     running = program.set(name)
     try:
@@ -48,13 +48,20 @@ def go_on(carried: Ticket, *, name: str) -> Iterator[Scope]:
             with platform_scope(actor=actor, origin=origin) as scope:
                 yield scope
             return
-        tenant = gate.tenant(carried["tenant"])
-        if tenant is None:
-            raise NotFound(f"There is no tenant {carried['tenant']!r} any more, for whom the job {name} was enqueued.")
-        with tenant_scope(tenant, actor=actor, origin=origin) as scope:
+        with tenant_scope(_tenant(*carried["tenant"]), actor=actor, origin=origin) as scope:
             yield scope
     finally:
         program.reset(running)
+
+
+def _tenant(key: str, slug: str) -> gate.TenantRef:
+    tenant = gate.tenant(slug)
+    # Another may have taken the name.
+    if tenant is None or str(tenant.id) != key:
+        raise NotFound(f"There is no tenant {slug!r} any more for whom the job was enqueued.")
+    if tenant.suspended:
+        raise TenantSuspended
+    return tenant
 
 
 def _told(actor: Actor) -> list[Any]:

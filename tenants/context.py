@@ -82,13 +82,14 @@ ANONYMOUS = Actor("anonymous", "anonymous", "")
 class Scope:
     """Whose data (realm, tenant), who acts, from where. Compared by identity: one object, one unit of work.
 
-    Who acts may be found out late: while a view authenticates its caller itself, `late` is asked before each query,
-    and its answer, once there is one, is the actor from then on.
+    Who acts may be found out late: while a view authenticates its caller itself, `late` is asked whenever the actor
+    matters, before each statement too, and its answer, once there is one, is the actor from then on.
     """
 
     realm: Realm
     tenant: TenantLike | None
-    actor: Actor
+    # Who acts, as far as is known; `actor` asks.
+    known: Actor
     origin: Origin = field(default_factory=Origin)
     parent: Scope | None = None
     # Another login of the same database: the owner's, while `provisioning` works.
@@ -98,6 +99,20 @@ class Scope:
     # The entry of this trail that says why row changes are not captured at the moment.
     paused: UUID | None = None
     late: Callable[[], Actor | None] | None = None
+
+    @property
+    def actor(self) -> Actor:
+        """Who acts. Lets out what `late` raises, and asks it again the next time."""
+        if self.late is not None:
+            # Asking may send a query, which must not ask again.
+            late, self.late = self.late, None
+            try:
+                found = late()
+            except BaseException:
+                self.late = late
+                raise
+            self.known, self.late = (found, None) if found else (self.known, late)
+        return self.known
 
     @property
     def alias(self) -> str:
@@ -125,8 +140,8 @@ class Scope:
     @property
     def pointer(self) -> UUID | None:
         """The person that entries of this scope point to: who acts, if he is of this side of the walls."""
-        own = "user" if self.realm is Realm.TENANT else "staff"
-        return self.actor.user_id if self.actor.type == own and not self.entered else None
+        own, actor = "user" if self.realm is Realm.TENANT else "staff", self.actor
+        return actor.user_id if actor.type == own and not self.entered else None
 
     def context(self) -> str:
         """Return what the database knows of the unit of work, as JSON: what its entries of changed rows will say.
@@ -145,17 +160,6 @@ class Scope:
         more = "".join(f', "{name}": {value}' for name, value in known.items() if value)
         person = ', "person": true' if self.pointer else ""
         return f'{{"actor": {_party(self.actor)}, "source": {_quoted(origin.source)}{person}{more}}}'
-
-    def settle(self) -> bool:
-        """Ask who acts, where that is found out late; return whether it is said now for the first time."""
-        # Asking may send a query, which must not ask again.
-        late, self.late = self.late, None
-        actor = late() if late else None
-        if actor is None:
-            self.late = late
-            return False
-        self.actor = actor
-        return True
 
 
 def _party(actor: Actor) -> str:

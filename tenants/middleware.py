@@ -13,8 +13,8 @@ from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.urls import Resolver404, resolve
 from django.utils.module_loading import import_string
 
-from tenants.callers import Caller, caller_of, client_ip, host_name, person_of
-from tenants.context import Origin, roll_back
+from tenants.callers import Caller, caller_of, client_ip, decided_by_view, host_name
+from tenants.context import ANONYMOUS, Origin, roll_back
 from tenants.errors import DomainError
 
 _MAX_PATH = 1000
@@ -72,20 +72,27 @@ class UnitOfWork:
         caller: Caller | None = getattr(request, "caller", None)
         if caller is None or _is(request, "outside_unit"):
             return self.get_response(request)
-        late = None if caller.known else partial(person_of, request)
-        # An anonymous caller gets no scope: whatever such a view does, it sends no query.
-        if late and not (caller.tenant and _is(request, "authenticates_itself")):
+        late = None
+        if caller.tenant and _is(request, "authenticates_itself"):
+            # Whatever a session says, who calls is for the view to say.
+            caller, late = replace(caller, actor=ANONYMOUS), partial(decided_by_view, request, request.user)
+        elif not caller.known:
+            # An anonymous caller gets no scope: whatever such a view does, it sends no query.
             return self.get_response(request)
         try:
             with caller.scope(late) as scope:
                 response = self.get_response(request)
+                # Asked here at the latest: a view may refuse whom it knows without a query.
+                _ = scope.actor
                 if response.status_code >= 400:  # noqa: PLR2004
                     roll_back()
             if response.status_code == 403:  # noqa: PLR2004
                 # A path may hold what an entry cannot.
                 path = request.path.replace("\x00", "")[:_MAX_PATH]
-                replace(caller, actor=scope.actor).record_refusal("access.denied", f"{request.method} {path}")
-        except DatabaseError as error:
+                who = replace(caller, actor=scope.known)
+                if who.known:
+                    who.record_refusal("access.denied", f"{request.method} {path}")
+        except (DomainError, DatabaseError) as error:
             return _render(request, error)
         return response
 

@@ -90,14 +90,14 @@ DECLARE
   v_uuid uuid := CASE WHEN v_said ? 'person'
                       OR v_who ~ '^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$' THEN v_who::uuid END;
   v_seed bytea := uuid_send(gen_random_uuid());
+  v_paused boolean := coalesce(v_said ? 'paused', false);
   v_agent integer;
   v_row record;
 BEGIN
-  IF v_said ? 'paused' THEN
-    IF EXISTS (SELECT FROM <trail> AS t WHERE t.id = (v_said ->> 'paused')::uuid AND t.action = 'capture.paused'
-               AND t.transaction_id = pg_current_xact_id()::text::bigint) THEN
-      RETURN NULL;
-    END IF;
+  -- A pause of the platform's is none for the tenants: what concerns them is told in their trails as ever.
+  IF v_paused AND NOT EXISTS (
+       SELECT FROM <trail> AS t WHERE t.id = (v_said ->> 'paused')::uuid AND t.action = 'capture.paused'
+          AND t.transaction_id = pg_current_xact_id()::text::bigint) THEN
     RAISE EXCEPTION 'Capture is paused by an entry of this transaction alone, and there is none'
       USING ERRCODE = 'restrict_violation', HINT = 'Use `with capture_paused(reason=...)`.';
   END IF;
@@ -164,8 +164,9 @@ def _write(spec: Spec, operation: str, rows: str) -> str:
     changed = " WHERE r0.daybook_kept <> '' OR r0.daybook_personal <> ''" if operation == "update" else ""
     outside = _rows(_outside(spec), operation, rows)
     return (
-        f"    INSERT INTO {trail} ({', '.join(entry)})\n    SELECT {', '.join(entry.values())}\n"
-        f"      FROM ({source}) AS r0{changed};\n{_copies(spec, entry, outside, changed)}"
+        f"    IF NOT v_paused THEN\n      INSERT INTO {trail} ({', '.join(entry)})\n"
+        f"      SELECT {', '.join(entry.values())}\n  "
+        f"      FROM ({source}) AS r0{changed};\n    END IF;\n{_copies(spec, entry, outside, changed)}"
     )
 
 

@@ -16,6 +16,8 @@ MAX_REASON = 1000
 def capture_paused(*, reason: str) -> Iterator[None]:
     """Capture no row changes of the block, in this thread or task alone; the trail says so, and why.
 
+    On the platform's side it is the platform log that is spared; tenants are told what concerns them as ever.
+
     Opens a savepoint of the open unit of work. What else is written (`log_action`) is written as ever. The database
     believes no pause that this transaction has not recorded in the same trail. Raises NoScope, BadInput.
     """

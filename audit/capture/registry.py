@@ -17,7 +17,10 @@ from audit.capture.spec import LINK_VERBS, OPERATIONS, VERBS, Column, Kind, Spec
 Model = TypeVar("Model", bound=type[models.Model])
 
 # What is named like this is told as masked, unless it is asked for by name.
-_SECRET = re.compile(r"(^|_)(password|passwd|passphrase|secret|token|digest|private_key)(_hash)?$")
+_SECRET = re.compile(
+    r"(^|_)(passwords?|passwd|passphrase|pwd|pin|otp|secrets?|tokens?|digest|recovery_codes?"
+    r"|(private|secret|signing|api|access)_key)(_hash)?$|(^|_)key_hash$"
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

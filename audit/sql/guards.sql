@@ -35,7 +35,7 @@ BEGIN
 END $$;
 
 -- The same of an entry, which also names one actor and one resource, each in one column, and points to its actor or to
--- nobody. No CHECK constraints: PostgreSQL parses and prepares those anew for every INSERT, which takes longer than
+-- nobody; and that a row was changed is told by the triggers alone, which run as the owner. No CHECK constraints: PostgreSQL parses and prepares those anew for every INSERT, which takes longer than
 -- to write the entry; what a function has prepared is kept.
 CREATE FUNCTION guard.check_entry() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
@@ -47,7 +47,8 @@ BEGIN
       AND NEW.transaction_id OPERATOR(pg_catalog.=) pg_catalog.pg_current_xact_id()::pg_catalog.text::bigint
       AND (NEW.actor_uuid IS NULL) OPERATOR(pg_catalog.<>) (NEW.actor_key IS NULL)
       AND (NEW.resource_uuid IS NULL) OPERATOR(pg_catalog.<>) (NEW.resource_key IS NULL)
-      AND coalesce(NEW.user_id OPERATOR(pg_catalog.=) NEW.actor_uuid, NEW.user_id IS NULL)) THEN
+      AND coalesce(NEW.user_id OPERATOR(pg_catalog.=) NEW.actor_uuid, NEW.user_id IS NULL)
+      AND (NOT NEW.captured OR current_user OPERATOR(pg_catalog.=) '{owner}')) THEN
     RETURN NEW;
   END IF;
   IF NEW.transaction_id OPERATOR(pg_catalog.<>) pg_catalog.pg_current_xact_id()::pg_catalog.text::bigint THEN
@@ -58,6 +59,10 @@ BEGIN
      OR (NEW.resource_uuid IS NULL) OPERATOR(pg_catalog.=) (NEW.resource_key IS NULL)
      OR NEW.user_id IS NOT NULL AND (NEW.user_id OPERATOR(pg_catalog.=) NEW.actor_uuid) IS NOT TRUE THEN
     RAISE EXCEPTION 'An entry names one actor and one resource, each in one column, and points to its actor or to nobody'
+      USING ERRCODE = 'restrict_violation';
+  END IF;
+  IF NEW.captured AND current_user OPERATOR(pg_catalog.<>) '{owner}' THEN
+    RAISE EXCEPTION 'Only the triggers of captured tables write entries of changed rows'
       USING ERRCODE = 'restrict_violation';
   END IF;
   RAISE EXCEPTION 'The id % does not say the time of now; leave the id to the database', NEW.id

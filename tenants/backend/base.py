@@ -55,8 +55,9 @@ class DatabaseWrapper(base.DatabaseWrapper):  # type: ignore[misc]
 
     _scope: Scope | None = None
     _binding: Binding | None = None
-    # Whether who acts was found out within this unit, perhaps in a savepoint.
-    _settled = False
+    # Who the database was told that acts, and whether that was said anew within this unit, perhaps in a savepoint.
+    _told: object = None
+    _told_anew = False
     # Whose connection it is: None for the alias's own login, else that of some tenants.
     _login: str | None = None
     connection: Any
@@ -122,10 +123,6 @@ class DatabaseWrapper(base.DatabaseWrapper):  # type: ignore[misc]
             raise NoScope
         if current.get() is not self._scope:
             raise ScopeConflict("This connection works for another scope now; a task must not share its transaction.")
-        if self._scope.late is not None and self._scope.settle():
-            self._binding = self._scope.binding()
-            self._bind_again(self._binding)
-            self._settled = True
         return super()._cursor(name)
 
     def unit(self, scope: Scope, binding: Binding, *, parent: Scope | None) -> AbstractContextManager[None]:
@@ -143,13 +140,22 @@ class DatabaseWrapper(base.DatabaseWrapper):  # type: ignore[misc]
         self.connection.binding = binding
         self.connection.first_message = binding.first_message(self.connection.quote, self.connection.clean)
         self.connection.tenants.update(binding.tenants)
-        self._scope, self._binding = scope, binding
+        self.connection.before_statement = self._tell_who_acts
+        self._scope, self._binding, self._told = scope, binding, scope.actor
+
+    def _tell_who_acts(self) -> None:
+        """Say who acts where somebody else was found out to act since it was said."""
+        scope = self._scope
+        if scope is None or (actor := scope.actor) is self._told:
+            return
+        self._binding, self._told, self._told_anew = scope.binding(), actor, True
+        self._bind_again(self._binding)
 
     def unbind(self) -> None:
         """Forget the scope: nothing more is sent."""
-        self._scope, self._binding, self._settled = None, None, False
+        self._scope, self._binding, self._told, self._told_anew = None, None, None, False
         if self.connection is not None:
-            self.connection.first_message = None
+            self.connection.first_message = self.connection.before_statement = None
 
     def _log_in(self, login: str | None) -> None:
         """Take a connection of a login from its pool; another login's goes back to its own."""
@@ -192,25 +198,25 @@ class DatabaseWrapper(base.DatabaseWrapper):  # type: ignore[misc]
 
     def _close(self) -> None:
         # The connection goes back to the pool, whoever closed it in the middle of a unit.
-        self.connection.first_message = None
+        self.connection.first_message = self.connection.before_statement = None
         pool.retire(self.connection)
         super()._close()
 
     @contextmanager
     def _inner_unit(self, scope: Scope, binding: Binding) -> Iterator[None]:
-        outer_scope, outer_binding = self._scope, self._binding
+        outer_scope, outer_binding, outer_told = self._scope, self._binding, self._told
         assert outer_binding is not None  # noqa: S101 - set together with the scope
         # Without a savepoint nothing would restore the outer binding.
         self.validate_no_broken_transaction()
         with transaction.atomic(using=self.alias):
             self._bind_again(binding)
-            self._scope, self._binding = scope, binding
+            self._scope, self._binding, self._told = scope, binding, scope.actor
             # If the transaction ended in here, the next one would be the outer unit's, under the inner's name.
             message, self.connection.first_message = self.connection.first_message, None
             try:
                 yield
             finally:
-                self._scope, self._binding = outer_scope, outer_binding
+                self._scope, self._binding, self._told = outer_scope, outer_binding, outer_told
                 if self.connection is not None:
                     self.connection.first_message, self.connection.binding = message, outer_binding
             # After an error the savepoint's rollback restores the settings; after success they must be said.
@@ -235,7 +241,7 @@ class DatabaseWrapper(base.DatabaseWrapper):  # type: ignore[misc]
 
     def _savepoint_rollback(self, sid: str) -> None:
         self._control(self.ops.savepoint_rollback_sql(sid))
-        if self._settled and self._binding:
+        if self._told_anew and self._binding:
             # What was said of the actor since the savepoint is rolled back as well.
             self._bind_again(self._binding)
 

@@ -7,7 +7,7 @@ one result, and the message has several.) A test counts the protocol messages.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
 
@@ -25,6 +25,8 @@ class UnitConnection(psycopg.Connection[Any]):
     """A connection whose transactions begin bound, or not at all."""
 
     first_message: bytes | None = None
+    # Called before each statement of a cursor.
+    before_statement: Callable[[], object] | None = None
     binding: Binding | None = None
     clean = CLEAN + UNLOCK
 

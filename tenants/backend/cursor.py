@@ -53,6 +53,7 @@ class UnitCursor(Cursor):
 
         Raises ScopeConflict, with the connection closed, after one that has ended the transaction.
         """
+        self._begin()
         try:
             super().execute(query, params, **options)
         except BaseException:
@@ -64,6 +65,7 @@ class UnitCursor(Cursor):
 
     def executemany(self, *args: Any, **options: Any) -> None:
         """Run a statement many times; then the unit's own settings."""
+        self._begin()
         try:
             super().executemany(*args, **options)
         finally:
@@ -71,6 +73,7 @@ class UnitCursor(Cursor):
 
     def stream(self, *args: Any, **options: Any) -> Iterator[Any]:
         """Run a statement and return its rows one by one; then the unit's own settings."""
+        self._begin()
         try:
             yield from super().stream(*args, **options)
         finally:
@@ -79,11 +82,17 @@ class UnitCursor(Cursor):
     @contextmanager
     def copy(self, *args: Any, **options: Any) -> Iterator[Copy]:
         """Run COPY, or what says that it is; then the unit's own settings."""
+        self._begin()
         try:
             with super().copy(*args, **options) as copy:
                 yield copy
         finally:
             self.connection.restore()
+
+    def _begin(self) -> None:
+        """Let the unit of work say what has changed since the last statement: who acts."""
+        if self.connection.before_statement is not None:
+            self.connection.before_statement()
 
     def _execute_send(self, query: PostgresQuery, *, force_extended: bool = True, binary: bool | None = None) -> None:
         del force_extended

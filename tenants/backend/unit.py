@@ -77,11 +77,8 @@ class Scope(Protocol):
     """What a connection asks of the scope that it works for; `tenants.context` says what that is."""
 
     @property
-    def late(self) -> object:
-        """Whether who acts is still to be found out (None: it is not)."""
-
-    def settle(self) -> bool:
-        """Find out who acts; return whether that is said for the first time."""
+    def actor(self) -> object:
+        """Who acts: another object when somebody else is found out to act."""
 
     def binding(self) -> Binding:
         """Return what the connection is to be bound to."""

@@ -89,10 +89,11 @@ $$;
 
 CREATE FUNCTION guard.delete_person(person uuid) RETURNS void
 LANGUAGE sql SECURITY DEFINER SET search_path = shared, pg_temp AS $$
+  -- The memberships last: by them the tenants are found whose trails are told. (Foreign keys are checked at the end.)
   DELETE FROM tenants_credential WHERE user_id = person;
-  DELETE FROM tenants_membership WHERE user_id = person;
   DELETE FROM tenants_apikey WHERE user_id = person;
   DELETE FROM tenants_user WHERE id = person;
+  DELETE FROM tenants_membership WHERE user_id = person;
 $$;
 REVOKE ALL ON FUNCTION guard.set_password, guard.delete_person FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION guard.set_password, guard.delete_person TO "{platform}";

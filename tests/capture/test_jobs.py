@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from celery import chain
 from celery.contrib.testing.worker import start_worker
 from django.db import transaction
 from hostapp import jobs
@@ -13,9 +14,9 @@ from hostapp.models import Organization
 from world import World
 
 from audit.models import AuditLog
-from tenants import carrying
-from tenants.context import SYSTEM, Actor, scope_or_none
-from tenants.errors import NotFound
+from tenants import carrying, provisioning
+from tenants.context import SYSTEM, Actor, act_as, scope_or_none
+from tenants.errors import NotFound, TenantSuspended
 
 
 @pytest.fixture
@@ -70,8 +71,8 @@ def test_what_the_schedule_asks_for_is_done_by_the_schedule(world: World) -> Non
 
 def test_a_ticket_tells_tenant_actor_and_request(world: World) -> None:
     by = Actor("staff", "s-1", "Sam")
-    with world.scope("acme", request_id="r-1") as scope:
-        scope.actor = Actor("user", "u-1", "Ann", impersonator=by)
+    with world.scope("acme", request_id="r-1"):
+        act_as(Actor("user", "u-1", "Ann", impersonator=by))
         told = carrying.ticket()
     assert told
     with carrying.go_on(told, name="job") as scope:
@@ -97,6 +98,44 @@ def test_there_is_no_ticket_outside_a_scope(world: World) -> None:
 
 
 def test_a_job_of_a_tenant_that_is_gone_is_refused(world: World) -> None:
-    told = {"tenant": "gone", "actor": ["system", "daybook", SYSTEM.label, None, None], "request_id": None}
-    with pytest.raises(NotFound, match="gone"), carrying.go_on(told, name="job"):
+    actor = ["system", "daybook", SYSTEM.label, None, None]
+    for tenant in ([str(world.acme.id), "gone"], [str(world.globex.id), "acme"]):
+        told = {"tenant": tenant, "actor": actor, "request_id": None}
+        with pytest.raises(NotFound, match=tenant[1]), carrying.go_on(told, name="job"):
+            pytest.fail("it was entered")
+
+
+def test_a_job_of_a_suspended_tenant_waits(world: World) -> None:
+    with world.scope("acme"):
+        told = carrying.ticket()
+    assert told
+    provisioning.suspend_tenant(world.acme, actor=world.actor("sam"), reason="unpaid")
+    with pytest.raises(TenantSuspended), carrying.go_on(told, name="job"):
         pytest.fail("it was entered")
+
+
+def test_what_is_enqueued_after_the_actor_changed_does_not_keep_the_database_from_hearing_of_it(world: World) -> None:
+    with world.scope("acme"):
+        act_as(Actor("user", "late", "Late"))
+        assert (carrying.ticket() or {})["actor"][1] == "late"
+        made = Organization.objects.create(name="North", slug="n")
+    assert history(world, made.pk)[0].actor_label == "Late"
+
+
+@pytest.mark.usefixtures("worker")
+def test_the_next_task_of_a_chain_acts_for_the_same_person(world: World) -> None:
+    with world.scope("acme", "alice"):
+        made = Organization.objects.create(name="North", slug="north")
+    with world.scope("acme", "alice"):
+        key = str(made.pk)
+        last = chain(jobs.rename.si(key, "South"), jobs.rename.si(key, "West")).delay()
+    assert last.get(timeout=20) == "alice@acme.example"
+    assert [entry.actor_label for entry in history(world, made.pk)] == ["alice@acme.example"] * 3
+    assert jobs.whose.delay().get(timeout=20) is None
+
+
+@pytest.mark.usefixtures("worker")
+def test_a_task_that_is_sent_by_its_name_has_its_ticket(world: World) -> None:
+    with world.scope("acme", "bob"):
+        sent = jobs.app.send_task("hostapp.jobs.whose")
+    assert sent.get(timeout=20) == "bob@acme.example"

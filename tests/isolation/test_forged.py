@@ -121,7 +121,7 @@ def test_whoever_names_globex_outright_is_recorded_in_his_own_trail(world: World
 def anywhere(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let a session hold wherever its person belongs."""
     monkeypatch.setattr(callers, "realm_of", lambda _tenant: "anywhere")
-    monkeypatch.setattr("tenants.authentication.realm_of", lambda _tenant: "anywhere")
+    monkeypatch.setattr("tenants.sign_ins.realm_of", lambda _tenant: "anywhere")
 
 
 def sign_in_again(world: World) -> str:

@@ -319,7 +319,7 @@ def test_control_without_the_checks_of_membership_the_probe_finds_a_trail(
     monkeypatch.setattr(gate, "person", member_of_all)
     assert found(world, plants, "alice") == []
     monkeypatch.setattr(callers, "realm_of", lambda _tenant: "anywhere")
-    monkeypatch.setattr("tenants.authentication.realm_of", lambda _tenant: "anywhere")
+    monkeypatch.setattr("tenants.sign_ins.realm_of", lambda _tenant: "anywhere")
     assert shows(plants[1], "globex.trail")(found(world, plants, "alice"))
 
 

@@ -116,16 +116,22 @@ class Command(PlainCommand):
 
     def history(self, chosen: Chosen, options: dict[str, Any]) -> None:
         """Show what happened to a resource."""
+        self._note(chosen)
         with chosen.open():
-            access.note("read")
             self._show(AuditLog.get_resource_history(options["type"], options["id"]), options)
 
     def activity(self, chosen: Chosen, options: dict[str, Any]) -> None:
         """Show what somebody did."""
         actor_id = str(find_person(options["user"]).pk) if "@" in options["user"] else options["user"]
+        self._note(chosen)
+        with chosen.open():
+            self._show(actor_activity(AuditLog.objects.all(), actor_id, min(options["days"], _MAX_DAYS)), options)
+
+    @staticmethod
+    def _note(chosen: Chosen) -> None:
+        """Note the look in a unit of its own: others of the same actor would wait for a reader who takes his time."""
         with chosen.open():
             access.note("read")
-            self._show(actor_activity(AuditLog.objects.all(), actor_id, min(options["days"], _MAX_DAYS)), options)
 
     def _show(self, entries: EntryQuerySet, options: dict[str, Any]) -> None:
         for entry in entries[: max(0, options["limit"])]:
