@@ -8,7 +8,7 @@ from functools import partial
 from typing import Any
 
 from django.conf import settings
-from django.db import DatabaseError
+from django.db import DatabaseError, connections
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.urls import Resolver404, resolve
 from django.utils.module_loading import import_string
@@ -82,8 +82,9 @@ class UnitOfWork:
         try:
             with caller.scope(late) as scope:
                 response = self.get_response(request)
-                # Asked here at the latest: a view may refuse whom it knows without a query.
-                _ = scope.actor
+                if not connections[scope.alias].needs_rollback:
+                    # Asked here at the latest: a view may have answered, or refused, whom it knows without a query.
+                    _ = scope.actor
                 if response.status_code >= 400:  # noqa: PLR2004
                     roll_back()
             if response.status_code == 403:  # noqa: PLR2004
