@@ -28,8 +28,13 @@ collect_ignore_glob = [] if HOST else ["capture/*"]
 FAST = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off", "max_connections": "200"}
 
 
-def pytest_configure(config: pytest.Config) -> None:
-    """Start the cluster and Django, unless this process only hands out the tests to workers."""
+@pytest.hookimpl(trylast=True)
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """Start the cluster and Django, unless this process only hands out the tests to workers.
+
+    Not before coverage is measured, which in a worker begins with the session: modules are covered by being imported.
+    """
+    config = session.config
     if config.getoption("dist", "no") != "no" and not config.getoption("collectonly"):
         return
     _start_cluster(config)

@@ -32,6 +32,7 @@ from tenants.context import (
     roll_back,
     scope_or_none,
     tenant_scope,
+    without_capture,
 )
 from tenants.errors import NoScope, ScopeConflict
 from tenants.models import Tenant
@@ -251,6 +252,12 @@ def test_only_a_platform_enters_a_tenant(world: World) -> None:
     for tenant in (acme, globex):
         with tenant_scope(tenant, actor=SYSTEM):
             assert actions() == []
+
+
+def test_capture_is_paused_in_no_other_place_than_a_unit(world: World) -> None:
+    with pytest.raises(NoScope), without_capture(uuid4()):
+        pytest.fail("a unit began")
+    assert scope_or_none() is None
 
 
 def test_a_platforms_act_on_two_tenants_is_one_transaction(world: World) -> None:
