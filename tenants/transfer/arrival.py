@@ -42,6 +42,10 @@ SELECT EXISTS (
   SELECT FROM {} WHERE num_nonnulls(actor_uuid, actor_key) <> 1 OR num_nonnulls(resource_uuid, resource_key) <> 1
                     OR user_id IS NOT NULL AND user_id IS DISTINCT FROM actor_uuid)
 """
+_CLEAR = """
+UPDATE {} AS t SET {pointer} = NULL
+ WHERE {pointer} IS NOT NULL AND NOT EXISTS (SELECT FROM shared.tenants_user AS u WHERE u.id = t.{pointer})
+"""
 _NAMING = {"actor_uuid", "actor_key", "resource_uuid", "resource_key", "user_id"}
 _SCHEMA = re.compile(r"t_[0-9a-f]{16}")
 
@@ -215,6 +219,7 @@ def _load(cursor: Any, tenant: Tenant, arriving: _Arriving) -> list[tables.Table
     if set(own) != set(arriving.said.rows):
         differ = ", ".join(sorted(set(own) ^ set(arriving.said.rows)))
         raise BadExport(f"The export and this release differ in the tables {differ}. Use the release that wrote it.")
+    tables.clear(cursor, own.values())
     for file in arriving.said.tables:
         table = own[file.table]
         if set(table.columns) != set(file.columns):
@@ -223,32 +228,35 @@ def _load(cursor: Any, tenant: Tenant, arriving: _Arriving) -> list[tables.Table
         back = tables.read(cursor, replace(table, columns=file.columns))
         if (rows, *back) != (file.rows, file.rows, file.bytes, file.sha256):
             raise BadExport(f"{file.table} has {back.rows} rows after the load that are not those of the manifest.")
+        tables.go_on(cursor, table, file.last)
         _check_named(cursor, table)
     return list(own.values())
 
 
 def _check_named(cursor: Any, table: tables.Table) -> None:
     """Refuse entries that name not one actor and one resource, or point to another person than who acted."""
-    if not set(table.columns) >= _NAMING:
+    if not _is_trail(table):
         return
     cursor.execute(sql.SQL(_UNSOUND).format(table.place).as_string())
     if cursor.fetchone()[0]:
         raise BadExport(f"{table.name} has entries that name no actor or resource, or two, or point to somebody else.")
 
 
+def _is_trail(table: tables.Table) -> bool:
+    return table.numbered and set(table.columns) >= _NAMING
+
+
 def _adjust(cursor: Any, table: tables.Table, shift: int) -> int:
     """Shift the transactions of a table, and clear pointers to people who are not here; return how many."""
-    if shift and "transaction_id" in table.columns:
+    if shift and table.numbered:
         shifted = sql.SQL("UPDATE {} SET transaction_id = transaction_id - {}")
         cursor.execute(shifted.format(table.place, sql.Literal(shift)).as_string())
-    if "user_id" not in table.columns:
-        return 0
-    clear = sql.SQL(
-        "UPDATE {} AS t SET user_id = NULL WHERE user_id IS NOT NULL"
-        " AND NOT EXISTS (SELECT FROM shared.tenants_user AS u WHERE u.id = t.user_id)"
-    )
-    cursor.execute(clear.format(table.place).as_string())
-    return int(cursor.rowcount)
+    cleared = 0
+    # A trail's is no foreign key. What else is called so, in a table of the host's, may be anything.
+    for column in {*table.pointers, *(["user_id"] if _is_trail(table) else [])}:
+        cursor.execute(sql.SQL(_CLEAR).format(table.place, pointer=sql.Identifier(column)).as_string())
+        cleared += cursor.rowcount
+    return cleared
 
 
 def _record(connection: Any, imported: Imported) -> None:

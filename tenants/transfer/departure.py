@@ -111,7 +111,8 @@ def _write(cursor: Any, tenant: TenantLike, place: Path, *, with_secrets: bool) 
     following = cursor.fetchone()[0]
     (place / "tables").mkdir(mode=0o700)
     files = [_platform(row, place, with_secrets=with_secrets)]
-    files += [_table(cursor, table, place) for table in tables.tables_of(cursor, row.schema_name)]
+    own = tables.tables_of(cursor, row.schema_name)
+    files += [_table(cursor, table, number, place) for number, table in enumerate(own, start=1)]
     said = Manifest(
         format=manifest.FORMAT,
         created_at=timezone.now().isoformat(),
@@ -133,11 +134,11 @@ def _platform(tenant: Tenant, place: Path, *, with_secrets: bool) -> File:
     return File(manifest.PLATFORM, "", (), rows, len(text), hashlib.sha256(text).hexdigest())
 
 
-def _table(cursor: Any, table: tables.Table, place: Path) -> File:
-    name = f"tables/{table.name}.copy"
+def _table(cursor: Any, table: tables.Table, number: int, place: Path) -> File:
+    name = manifest.file_of(table.name, number)
     with manifest.create(place / name) as file:
         found = tables.read(cursor, table, file.write)
-    return File(name, table.name, table.columns, *found)
+    return File(name, table.name, table.columns, *found, last=tables.last_numbers(cursor, table))
 
 
 def _record(tenant: TenantLike, written: Manifest, actor: Actor, origin: Origin | None, *, with_secrets: bool) -> None:

@@ -3,7 +3,10 @@
     manifest.json          format, tenant, schema version, moment, and of each file its rows, bytes and SHA-256
     manifest.json.sha256   the SHA-256 of the manifest, as `sha256sum -c` reads it
     platform.json          the tenant's rows of shared tables
-    tables/<table>.copy    the rows of one table of the tenant's schema, in PostgreSQL's text format of COPY
+    tables/<table>.copy    the rows of one table of the tenant's schema, in PostgreSQL's text format of COPY;
+                           where its name is no plain one, `tables/<number>.copy`
+
+Format 1 has a file by each table's name, whatever it is, and does not say the last numbers given. It is still read.
 
 The hashes find damage, not forgery: whoever can write the directory can write new hashes as well.
 """
@@ -15,18 +18,20 @@ import json
 import os
 import re
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from tenants.errors import BadInput
 
-FORMAT = 1
+FORMAT = 2
+READ = (1, FORMAT)
 NAME = "manifest.json"
 SUM = "manifest.json.sha256"
 PLATFORM = "platform.json"
 CHUNK = 256 * 1024
-_FILE = re.compile(r"platform\.json|tables/[a-z][a-z0-9_]*\.copy")
+_PLAIN = re.compile(r"[a-z][a-z0-9_]*")
+_FILE = re.compile(rf"platform\.json|tables/({_PLAIN.pattern}|[0-9]+)\.copy")
 
 
 class BadExport(BadInput):
@@ -35,7 +40,10 @@ class BadExport(BadInput):
 
 @dataclass(frozen=True, slots=True)
 class File:
-    """One file: its name in the directory, the table and columns its rows are of (none: `platform.json`)."""
+    """One file: its name in the directory, the table and columns its rows are of (none: `platform.json`).
+
+    `last`: of each column that counts, the last number it gave. A row that is gone may have had it.
+    """
 
     name: str
     table: str
@@ -43,6 +51,7 @@ class File:
     rows: int
     bytes: int
     sha256: str
+    last: dict[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +87,11 @@ class Manifest:
     def sha256(self) -> str:
         """The hash that names this very export."""
         return hashlib.sha256(self.text()).hexdigest()
+
+
+def file_of(table: str, number: int) -> str:
+    """Return the name of a table's file: no directory takes each name that a table can have, and none of them twice."""
+    return f"tables/{table if _PLAIN.fullmatch(table) else format(number, '04')}.copy"
 
 
 def create(path: Path) -> BinaryIO:
@@ -134,13 +148,20 @@ def _bytes_of(directory: Path, name: str) -> bytes:
 def _parse(text: bytes) -> Manifest:
     """Return what a manifest says. One that its own hash vouches for may still be of another format."""
     said: dict[str, Any] = json.loads(text)
-    if said.get("format") != FORMAT:
-        raise BadExport(f"The export is of format {said.get('format')}, and this release reads {FORMAT}: use its own.")
+    if said.get("format") not in READ:
+        known = " and ".join(map(str, READ))
+        raise BadExport(f"The export is of format {said.get('format')}, and this release reads {known}: use its own.")
     files = tuple(File(**{**file, "columns": tuple(file["columns"])}) for file in said.pop("files"))
-    if strange := [file.name for file in files if not _FILE.fullmatch(file.name)]:
+    if strange := [file.name for file in files if not _is_name(file)]:
         raise BadExport(f"The manifest names files that no export has: {', '.join(strange)}.")
     if len({file.name for file in files}) < len(files) or len({file.table for file in files}) < len(files):
         raise BadExport("The manifest names a file or a table twice.")
     if PLATFORM not in {file.name for file in files}:
         raise BadExport(f"The manifest does not name {PLATFORM}, so nothing proves it. Copy the directory anew.")
     return Manifest(**{**said, "schema_version": tuple(said["schema_version"])}, files=files)
+
+
+def _is_name(file: File) -> bool:
+    """Tell whether a file may have this name: nothing outside the directory has."""
+    by_table = "/" not in file.table and file.name == f"tables/{file.table}.copy"
+    return by_table or _FILE.fullmatch(file.name) is not None
