@@ -166,6 +166,26 @@ class EntryQuerySet(PinnedQuerySet[Any]):
         found = self.filter(outcome=outcome)
         return found if outcome == Outcome.SUCCESS else found.alias(by_outcome=models.F("outcome"))
 
+    def _fetch_all(self) -> None:
+        if self._result_cache is None and (walking := self._walking()) is not self:
+            self.query = walking.query
+        super()._fetch_all()
+
+    def __getitem__(self, wanted: Any) -> Any:
+        """Return an entry, or a part of them as a queryset: newest first, where no other order was asked for."""
+        entries = self if self._result_cache is not None else self._walking()
+        return super(EntryQuerySet, entries).__getitem__(wanted)
+
+    def _walking(self) -> Self:
+        """Return the same entries in the order by which their index is walked, where they are in that of the model.
+
+        Said only now: an order that is said before would count as asked for, and group what is counted.
+        """
+        query, fields = self.query, self._fields  # type: ignore[attr-defined]
+        plain = query.default_ordering and not query.order_by and not query.extra_order_by and not query.distinct
+        whole = fields is None and query.group_by is None and not query.is_sliced and not query.combinator
+        return self.by_id(ascending=not query.standard_ordering) if plain and whole else self
+
     def by_id(self, *, ascending: bool = False) -> Self:
         """Return the entries in the order of their ids, said so that the index they were found by is walked in it.
 
@@ -196,7 +216,7 @@ class EntryManager(models.Manager.from_queryset(EntryQuerySet)):  # type: ignore
         """Return all entries, or a person's: `user_id`, where set, equals the actor's id."""
         entries: EntryQuerySet = super().get_queryset()
         person = getattr(self, "instance", None)
-        return entries.of_actor(str(person.pk)).by_id() if person is not None else entries
+        return entries.of_actor(str(person.pk)) if person is not None else entries
 
 
 def id_of(key: Any) -> str:

@@ -88,14 +88,17 @@ class UnitOfWork:
                 if response.status_code >= 400:  # noqa: PLR2004
                     roll_back()
             if response.status_code == 403:  # noqa: PLR2004
-                # A path may hold what an entry cannot.
-                path = request.path.replace("\x00", "")[:_MAX_PATH]
-                who = replace(caller, actor=scope.known)
-                if who.known:
-                    who.record_refusal("access.denied", f"{request.method} {path}")
+                _record_denial(request, replace(caller, actor=scope.known))
         except (DomainError, DatabaseError) as error:
             return _render(request, error)
         return response
+
+
+def _record_denial(request: HttpRequest, caller: Caller) -> None:
+    if caller.known:
+        # A path may hold what an entry cannot.
+        path = request.path.replace("\x00", "")[:_MAX_PATH]
+        caller.record_refusal("access.denied", f"{request.method} {path}")
 
 
 def _origin(request: HttpRequest) -> Origin:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 from unittest.mock import patch
 
+from django.db.models import Count
 from django.utils import timezone
 from world import World
 
@@ -58,3 +59,34 @@ def test_the_platform_log_answers_the_same_questions(world: World) -> None:
 
 def world_id(world: World) -> str:
     return str(world.sql("SELECT id FROM shared.tenants_user WHERE email = 'bob@acme.example'")[0][0])
+
+
+def test_history_and_activity_are_querysets_that_group_count_and_go_on(world: World) -> None:
+    person = world.person("alice")
+    with world.scope("acme", "alice"):
+        for action in ("opened", "opened", "closed"):
+            AuditLog.log_action(None, action, "door", "7")
+    with world.scope("acme"):
+        for entries in (AuditLog.get_user_activity(person), AuditLog.get_resource_history("door", "7")):
+            counted = entries.values("action").annotate(times=Count("id"))
+            assert {row["action"]: row["times"] for row in counted} == {"opened": 2, "closed": 1}
+            assert set(entries.values_list("action", flat=True).distinct()) == {"opened", "closed"}
+            assert [entry.action for entry in entries] == ["closed", "opened", "opened"]
+            assert [entry.action for entry in entries.reverse()] == ["opened", "opened", "closed"]
+            assert entries.order_by("-id")[0].action == "closed"
+            assert entries.order_by("id")[0].action == "opened"
+            assert entries[1:][0].action == "opened"
+            assert entries.filter(action="opened").count() == 2
+            assert len(entries | entries.none()) == 3
+        mine = person.audit_logs.values("action").annotate(times=Count("id"))
+        assert {row["action"]: row["times"] for row in mine} == {"opened": 2, "closed": 1}
+
+
+def test_the_newest_of_many_are_read_by_walking_the_index(world: World) -> None:
+    with world.scope("acme", "alice"):
+        for number in range(300):
+            AuditLog.log_action(None, "opened", "door", str(number % 3))
+    world.sql(f"ANALYZE {world.acme.schema_name}.audit_log")
+    person = world.person("alice")
+    with world.scope("acme"):
+        assert "Sort" not in AuditLog.get_user_activity(person)[:20].explain()

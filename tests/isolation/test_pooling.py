@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -77,7 +78,7 @@ def test_a_transaction_that_is_still_open_takes_no_second_client(pair: dict[str,
         assert other.connection is server
         bound = Binding(role=tenant_role(globex.id), path=(globex.schema_name,), login=globex.login)
         with pytest.raises(ScopeConflict, match="one transaction, one tenant"):
-            other.unit(object(), bound, parent=None).__enter__()
+            other.unit(SimpleNamespace(actor=None), bound, parent=None).__enter__()
         assert labels() == ["acme"]
 
 

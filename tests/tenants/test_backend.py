@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from types import SimpleNamespace
 from typing import Any
 from uuid import uuid4
 
@@ -223,7 +224,7 @@ def test_a_role_of_another_login_cannot_be_bound(world: World) -> None:
     world.sql("CREATE ROLE daybook_t_ffffffffffffffffffffffffffffffff NOLOGIN")
     try:
         binding = Binding(role="daybook_t_ffffffffffffffffffffffffffffffff", path=("shared",))
-        unit = connection.unit(object(), binding, parent=None)  # type: ignore[attr-defined]
+        unit = connection.unit(SimpleNamespace(actor=None), binding, parent=None)  # type: ignore[attr-defined]
         with pytest.raises(psycopg.errors.InsufficientPrivilege), unit:
             raw().execute("SELECT 1")
     finally:
