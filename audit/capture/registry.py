@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 from django.apps import apps
 from django.conf import settings
-from django.core.exceptions import FieldDoesNotExist, ImproperlyConfigured
+from django.core.exceptions import ImproperlyConfigured
 from django.db import connections, models
 
 from audit.capture.spec import LINK_VERBS, OPERATIONS, VERBS, Column, Kind, Spec
@@ -264,10 +264,7 @@ def _type(each: models.Field[Any, Any]) -> str:
 
 
 def _field(model: type[models.Model], name: str) -> models.Field[Any, Any]:
-    try:
-        found: models.Field[Any, Any] = model._meta.get_field(name)  # type: ignore[assignment]  # noqa: SLF001
-    except FieldDoesNotExist as error:
-        raise ImproperlyConfigured(f"{model.__name__} has no field {name!r}.") from error
+    found: models.Field[Any, Any] = model._meta.get_field(name)  # type: ignore[assignment]  # noqa: SLF001
     return found
 
 
