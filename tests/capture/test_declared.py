@@ -152,6 +152,12 @@ def test_whose_row_it_is_says_no_model_of_a_tenant() -> None:
         refused("Untold is a tenant's: leave out `tenant`, `person` and `internal`", Untold, **options)
 
 
+def test_what_is_told_to_the_platform_alone_is_neither_masked_nor_personal() -> None:
+    for options in ({"mask": ["name"]}, {"personal": ["name"]}):
+        refused("Plan: name can be `internal`, or masked or personal", Plan, internal=["name"], **options)
+    assert kinds(again(Plan, internal=["name"]))["name"] is Kind.INTERNAL
+
+
 def test_verbs_for_what_is_no_operation_are_refused() -> None:
     with pytest.raises(ImproperlyConfigured, match=r"verbs of Untold: \['removed'\] is none of create, update, delete"):
         register(Untold, verbs={"removed": "x"})
