@@ -250,6 +250,11 @@ def test_chosen_fields_always_include_the_key() -> None:
     assert [link.table for link in _links(Organization, _declared[Organization])] == ["hostapp_employment"]
 
 
+def test_what_is_excluded_is_not_told() -> None:
+    assert kinds(spec_of(Organization)).keys() == {"id", "name", "slug", "plan", "contact", "seats"}
+    assert kinds(again(Organization, exclude=["id", "contact", "seats", "slug"])).keys() == {"name", "plan", "seen_at"}
+
+
 def test_types_are_told_without_their_lengths() -> None:
     types = {column.name: column.type for column in spec_of(Sample).columns}
     assert types == {

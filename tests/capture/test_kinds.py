@@ -145,6 +145,26 @@ def change(world: World, name: str, value: Any) -> None:
         Sample.objects.create(**{name: value})
 
 
+SPELT = [
+    ("span", "interval '1 day'", "interval '24 hours'"),
+    ("span", "interval '1 month'", "interval '30 days'"),
+    ("data", """'{"a": 1.0}'""", """'{"a": 1.00}'"""),
+    ("real", "0.0", "'-0'"),
+]
+
+
+def test_equal_values_that_the_database_writes_in_another_way_are_no_change(
+    world: World, subtests: pytest.Subtests
+) -> None:
+    for name, one, other in SPELT:
+        with subtests.test(f"{name} {one} {other}"), session(world, "tenant") as psql:
+            psql.execute(f"INSERT INTO hostapp_sample ({name}) VALUES ({one})".encode())
+            trail = Trail(world)
+            psql.execute(f"UPDATE hostapp_sample SET {name} = {other}".encode())
+            assert trail.rows() == []
+            psql.execute("DELETE FROM hostapp_sample")
+
+
 DIFFERENT = [
     ("moment", NOON, NOON.replace(tzinfo=TOKYO)),
     ("text", "a", "A"),
