@@ -289,8 +289,13 @@ def value(psql: Session) -> int:
 
 def test_the_function_of_a_table_can_be_called_by_nobody(world: World) -> None:
     with session(world, "tenant") as psql:
-        may = "SELECT has_function_privilege('daybook_capture_hostapp_counter()', 'EXECUTE')"
-        assert psql.execute(may).fetchone() == (False,)
+        for routine in (
+            f"{world.acme.schema_name}.daybook_capture_hostapp_counter()",
+            "guard.capture(text, text, text)",
+            "guard.release(text, text)",
+        ):
+            found = psql.execute("SELECT has_function_privilege(%s, 'EXECUTE')", [routine]).fetchone()
+            assert found == (False,), routine
         with pytest.raises(errors.InsufficientPrivilege):
             psql.execute("CALL guard.capture('hostapp_counter', 'mine', 'BEGIN RETURN NULL; END')")
         with pytest.raises(errors.InsufficientPrivilege):
