@@ -396,10 +396,3 @@ def test_a_unit_needs_a_connection_that_nobody_began_a_transaction_on(world: Wor
     with pytest.raises(ScopeConflict), tenant_scope(acme, actor=SYSTEM):
         run("SELECT 1")
     connection_.pgconn.exec_(b"ROLLBACK")
-
-
-def test_the_first_message_is_as_small_as_it_can_be(world: World) -> None:
-    with world.scope("acme", request_id="r" * 32) as scope:
-        message = scope.binding().first_message(raw().quote)
-    assert len(message) < 430
-    assert message.count(b";") == 9

@@ -11,9 +11,6 @@ from uuid import uuid4
 import pytest
 from django.db import DatabaseError, connection, connections, transaction
 from django.db.transaction import TransactionManagementError
-from hypothesis import HealthCheck, given
-from hypothesis import settings as hypothesis_settings
-from hypothesis import strategies as st
 from world import World
 
 from audit import ledger
@@ -22,7 +19,6 @@ from subscriptions.models import PlatformLog
 from tenants import gate
 from tenants.context import (
     SYSTEM,
-    Actor,
     Origin,
     Realm,
     current_scope,
@@ -352,57 +348,6 @@ def in_thread(work: Callable[[], None]) -> None:
     thread = threading.Thread(target=work)
     thread.start()
     thread.join()
-
-
-TEXTS = st.text() | st.sampled_from(
-    [
-        "'",
-        "\\",
-        "\\'; RESET ROLE; --",
-        "';SET ROLE daybook_platform;--",
-        "\x00",
-        "\ud800",
-        "é",
-        "$$",
-        "%s",
-        "\u2028",
-        "E'",
-    ]
-)
-
-
-def test_no_text_of_an_actor_leaves_its_place_in_the_first_message(world: World) -> None:
-    """Bound as a literal: SET knows no parameters."""
-    acme = world.acme
-
-    @hypothesis_settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
-    @given(st.lists(TEXTS, min_size=6, max_size=6))
-    def check(texts: list[str]) -> None:
-        kind, key, label, source, request_id, agent = texts
-        party = [kind, key, label]
-        actor = Actor(kind, key, label, impersonator=Actor(kind, key, label))
-        origin = Origin(ip=agent, user_agent=agent, request_id=request_id, source=source)
-        with tenant_scope(acme, actor=actor, origin=origin):
-            with connection.cursor() as cursor:
-                cursor.execute("SELECT current_user, current_setting('daybook.context')")
-                role, context = cursor.fetchone()
-            assert role.endswith(acme.id.hex)
-            said = {"request_id": request_id, "ip": agent, "agent": agent}
-            known = {name: value for name, value in said.items() if value}
-            assert json.loads(context) == {"actor": party, "source": source, "by": party, **known}
-
-    check()
-
-
-@pytest.mark.parametrize("nasty", ['a"b', "a;b", "a'b", "a b", "Ä", "a,public", "$user"])
-def test_a_schemas_name_is_quoted(world: World, nasty: str) -> None:
-    acme = world.acme
-    odd = gate.TenantRef(acme.id, "odd", "Odd", nasty, "default", "active", "daybook_cell_1")
-    with tenant_scope(odd, actor=SYSTEM), connection.cursor() as cursor:
-        cursor.execute("SELECT current_schemas(true), current_user")
-        schemas, role = cursor.fetchone()
-    assert schemas == ["pg_catalog", "shared"]
-    assert role.endswith(acme.id.hex)
 
 
 def test_a_platform_scope_joins_the_open_one_under_another_actor(world: World) -> None:
