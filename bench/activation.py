@@ -28,13 +28,20 @@ ORIGIN = Origin(ip="203.0.113.7", user_agent=AGENT.format(140), request_id="0" *
 PARTS = (b"RESET ALL;", b"CLOSE ALL;UNLISTEN *;DEALLOCATE ALL;", UNLOCK)
 
 
+class _Extended(UnitCursor):
+    """The same cursor on a plain connection, which has no unit of work to tell of."""
+
+    def _begin(self) -> None:
+        """Do nothing."""
+
+
 def run(bench: Bench) -> list[Figure]:
     """Count the messages, then take the times."""
     wrapper: Any = connections["default"]
     with tenant_scope(bench.acme, actor=bench.alice):  # from here on the connection is that of the tenant's login
         pass
     work = _work(bench, wrapper.connection)
-    with psycopg.connect(_address(), cursor_factory=UnitCursor) as plain:
+    with psycopg.connect(_address(), cursor_factory=_Extended) as plain:
         asked = _messages(plain, lambda: _plain(plain))
     sent = _messages(wrapper.connection, work["unit of work"])
     figures = [Figure("messages over BEGIN, query, COMMIT", sent - asked, "", 0, f"{sent} beside {asked}")]
