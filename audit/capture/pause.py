@@ -1,4 +1,4 @@
-"""To change rows without an entry for each: a data migration, a backfill. That it was done, and why, is an entry."""
+"""To change rows without an entry for each: a backfill, say. That it was done, and why, is an entry."""
 
 from __future__ import annotations
 
@@ -19,7 +19,8 @@ def capture_paused(*, reason: str) -> Iterator[None]:
     On the platform's side it is the platform log that is spared; tenants are told what concerns them as ever.
 
     Opens a savepoint of the open unit of work. What else is written (`log_action`) is written as ever. The database
-    believes no pause that this transaction has not recorded in the same trail. Raises NoScope, BadInput.
+    believes no pause that this transaction has not recorded in the same trail. Raises NoScope, also in a migration,
+    which runs outside any scope; BadInput.
     """
     reason = reason.strip()
     if not reason or len(reason) > MAX_REASON:

@@ -11,7 +11,6 @@ from typing import Any
 OPERATIONS = ("create", "update", "delete")
 VERBS = {"create": "created", "update": "updated", "delete": "deleted"}
 LINK_VERBS = {"create": "linked", "update": "updated", "delete": "unlinked"}
-TRIGGERS = tuple(f"daybook_{event}" for event in ("insert", "update", "delete", "truncate"))
 _MAX_NAME = 63
 
 
