@@ -37,7 +37,9 @@ class Right(StrEnum):
 
     READ_TRAIL = "read the trail"
     READ_OWN = "read one's own actions"
+    EXPORT = "export the trail"
     WRITE_EVENTS = "write events"
+    ADMINISTER = "administer members, keys and settings of the tenant"
     READ_USAGE = "read usage, quotas and the subscription"
     READ_TENANTS = "read tenants and plans"
     CHANGE_SUBSCRIPTION = "change a subscription"
@@ -45,12 +47,12 @@ class Right(StrEnum):
     ADMINISTER_PEOPLE = "list and delete people"
 
 
-_EVERYTHING = frozenset({Right.READ_TRAIL, Right.WRITE_EVENTS, Right.READ_USAGE})
+_EVERYTHING = frozenset({Right.READ_TRAIL, Right.EXPORT, Right.WRITE_EVENTS, Right.READ_USAGE, Right.ADMINISTER})
 
 RIGHTS_OF_ROLE: dict[str, frozenset[Right]] = {
     Role.OWNER: _EVERYTHING,
     Role.ADMIN: _EVERYTHING,
-    Role.AUDITOR: frozenset({Right.READ_TRAIL, Right.READ_USAGE}),
+    Role.AUDITOR: frozenset({Right.READ_TRAIL, Right.EXPORT, Right.READ_USAGE}),
     Role.MEMBER: frozenset({Right.READ_OWN}),
 }
 RIGHTS_OF_SCOPE: dict[str, frozenset[Right]] = {
