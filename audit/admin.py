@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Any, ClassVar
 from uuid import UUID
@@ -27,7 +26,6 @@ from tenants.models import User
 from tenants.roles import Right
 
 # How many entries a page looks at, at most, for what no index finds alone; the next page goes on from there.
-SCAN = 10_000
 # How many of the newest entries lend their words to the filter as suggestions.
 RECENT = 1_000
 _LINE, _SHORT, _PREFIX = 60, 13, 8
@@ -60,32 +58,24 @@ class TrailFilter(forms.Form):
         said = self.cleaned_data
         since, until = (said[name] and datetime.combine(said[name], time(), UTC) for name in ("since", "until"))
         return query.Filter(
-            actions=(said["action"],) if said["action"] else (),
-            actor=_actor_id(said["actor"]) if said["actor"] else None,
-            resource_type=said["resource_type"] or None,
-            resource_id=said["resource_id"] or None,
-            outcome=Outcome(said["outcome"]) if said["outcome"] else None,
+            action=_values(said["action"]),
+            actor=_values(query.literally(_actor_id(said["actor"]))),
+            resource_type=_values(query.literally(said["resource_type"])),
+            resource_id=_values(query.literally(said["resource_id"])),
+            outcome=_values(said["outcome"]),
             since=since,
             until=until + timedelta(days=1) if until else None,
         )
+
+
+def _values(said: str) -> tuple[str, ...]:
+    return (said,) if said else ()
 
 
 def _actor_id(typed: str) -> str:
     """Return the id of the person with this address; what is no known address is an id itself."""
     person = User.objects.filter(email=typed.lower()).values_list("pk", flat=True).first() if "@" in typed else None
     return str(person) if person else typed
-
-
-def _driver(wanted: query.Filter) -> query.Filter:
-    """Return the part of a filter that one index finds: a resource, an actor, an action or what did not succeed."""
-    bare = query.Filter(since=wanted.since, until=wanted.until)
-    if wanted.resource_type and wanted.resource_id:
-        return replace(bare, resource_type=wanted.resource_type, resource_id=wanted.resource_id)
-    if wanted.actor:
-        return replace(bare, actor=wanted.actor)
-    if wanted.actions and not any(action.startswith("-") or action.endswith(".*") for action in wanted.actions):
-        return replace(bare, actions=wanted.actions)
-    return bare if wanted.outcome is Outcome.SUCCESS else replace(bare, outcome=wanted.outcome)
 
 
 class TrailAdmin(KeysetAdmin):
@@ -124,29 +114,21 @@ class TrailAdmin(KeysetAdmin):
         if current_scope().tenant:
             access.note("read")
 
-    def matching(self, entries: EntryQuerySet, form: TrailFilter, wanted: query.Filter) -> EntryQuerySet:
-        """Return the entries that a filter lets through."""
-        return query.matching(entries, wanted)
+    def narrowed(self, entries: EntryQuerySet, form: TrailFilter) -> EntryQuerySet:
+        """Return the entries among which the filter of a valid form looks."""
+        return entries
 
     def page(self, request: HttpRequest, queryset: Any) -> tuple[list[Any], str | None, str | None]:
-        """Return a page of entries, and the ids from which those that follow and those that precede are found.
-
-        Where no index finds what is wanted, the page looks at `SCAN` entries and may be short.
-        """
+        """Return a page of entries, and the ids from which those that follow and those that precede are found."""
         form = self.filter_form(request.GET)
         if not form.is_valid():
             return [], None, None
         anchor, back = self._anchor(request)
-        place, wanted = query.Place(">" if back else "<", anchor), form.wanted()
-        edge = self._edge(queryset, form, wanted, place)
-        entries = self.matching(queryset.defer(*_UNSEEN), form, wanted)
-        if edge:
-            entries = entries.filter(**{"id__lte" if back else "id__gte": edge})
-        found = query.page(entries, query.Order.DESC, place, PAGE)
+        entries = self.narrowed(queryset.defer(*_UNSEEN), form)
+        place = query.Place(">" if back else "<", anchor)
+        found = query.page(entries, form.wanted(), query.Order.DESC, place, PAGE)
         older = found.following.id if found.following else None
         newer = found.preceding.id if found.preceding else None
-        if edge and len(found.entries) < PAGE:
-            older, newer = (older or edge, edge) if back else (edge, newer)
         return list(found.entries), str(older) if older else None, str(newer) if newer else None
 
     @staticmethod
@@ -154,17 +136,6 @@ class TrailAdmin(KeysetAdmin):
         """Return the entry beside which the page begins, and whether the walk goes back to newer ones."""
         after, before = (as_uuid(request.GET.get(name, "")) for name in ("after", "before"))
         return (after, True) if after else (before, False)
-
-    def _edge(self, entries: EntryQuerySet, form: TrailFilter, wanted: query.Filter, place: query.Place) -> UUID | None:
-        """Return the id up to which this page looks, if an index alone does not find what is wanted."""
-        driver = _driver(wanted)
-        if driver == wanted:
-            return None
-        back = place.side == ">"
-        near = self.matching(entries, form, driver).by_id(ascending=back)
-        if place.id:
-            near = near.filter(**{"id__gt" if back else "id__lt": place.id})
-        return next(iter(near.values_list("id", flat=True)[SCAN : SCAN + 1]), None)
 
     def _recent(self, request: HttpRequest) -> dict[str, list[tuple[str, str]]]:
         """Return the words of the newest entries, with what they stand for, as suggestions for the filter."""

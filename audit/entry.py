@@ -30,6 +30,8 @@ class LogEntry(PinnedRow, models.Model):
 
     # The table of the trail's user agents.
     agents: ClassVar[str]
+    # Its place in the line of sequenced entries, where `integrity.positions.locate` has said it.
+    position: int | None = None
 
     id = models.UUIDField(primary_key=True, editable=False)
     created_at = models.DateTimeField(editable=False)
@@ -128,6 +130,19 @@ def _checked(**conditions: Any) -> IsNull:
     return IsNull(NullIf(met, models.Value(False)), False)
 
 
+@models.UUIDField.register_lookup
+class AnyOf(models.Lookup):
+    """Tells whether an id is one of some, said as one parameter, however many they are."""
+
+    lookup_name = "any"
+    prepare_rhs = False
+
+    def as_sql(self, compiler: Any, connection: Any) -> tuple[str, Any]:
+        """Return the condition."""
+        left, parameters = compiler.compile(self.lhs)
+        return f"{left} = ANY (%s::uuid[])", [*parameters, self.rhs]
+
+
 class EntryQuerySet(PinnedQuerySet[Any]):
     """Entries, found by the hashes that the indexes on ids hold; the text itself is compared as well."""
 
@@ -153,9 +168,18 @@ class EntryQuerySet(PinnedQuerySet[Any]):
         hashed = ShortHash(models.Value(resource_id))
         return self.alias(h_id=ShortHash("resource_id")).filter(_checked(resource_id=resource_id), h_id=hashed)
 
+    def of_request(self, request_id: str) -> Self:
+        """Return the entries that one request wrote."""
+        hashed = ShortHash(models.Value(request_id))
+        return self.alias(h_request=ShortHash("request_id")).filter(request_id=request_id, h_request=hashed)
+
     def of_transaction(self, transaction_id: int) -> Self:
         """Return the entries that one transaction wrote."""
         return self.filter(transaction_id=transaction_id)
+
+    def among(self, ids: list[UUID]) -> Self:
+        """Return those of the entries that have one of these ids."""
+        return self.filter(id__any=ids)
 
     def of_action(self, *actions: str) -> Self:
         """Return the entries of one action, or of any of several."""
@@ -245,8 +269,17 @@ def as_uuid(text: str) -> UUID | None:
 
 def first_id(moment: datetime) -> UUID:
     """Return the least id of a moment's millisecond: a bound for a range of ids, to be tested by time as well."""
-    millis = max(0, (moment - _EPOCH) // timedelta(milliseconds=1))
+    return first_id_of(max(0, (moment - _EPOCH) // timedelta(milliseconds=1)))
+
+
+def first_id_of(millis: int) -> UUID:
+    """Return the least id of a millisecond since 1970."""
     return UUID(int=min(millis, _MAX_MILLIS) << 80)
+
+
+def millis_of(key: UUID) -> int:
+    """Return the millisecond that an id says, since 1970."""
+    return key.int >> 80
 
 
 def moment_of(key: UUID) -> datetime:

@@ -135,6 +135,8 @@ class _Server(BaseApplication):  # type: ignore[misc]
             "logger_class": _Log,
             "loglevel": "warning",
             "when_ready": lambda _arbiter: ready(),
+            "post_worker_init": _begin_jobs,
+            "worker_exit": lambda _arbiter, _worker: _end_jobs(),
             "child_exit": lambda _arbiter, worker: metrics.forget_worker(worker.pid),
         }
         super().__init__()
@@ -153,6 +155,23 @@ class _Server(BaseApplication):  # type: ignore[misc]
     def run(self) -> None:
         """Serve."""
         _Arbiter(self).run()
+
+
+_engines: list[Any] = []
+
+
+def _begin_jobs(_worker: Any) -> None:
+    """Run the background jobs in this worker, unless BACKGROUND_JOBS is off."""
+    from config import jobs  # noqa: PLC0415 - Django is started by now
+
+    if env.flag("BACKGROUND_JOBS", default=True):
+        _engines.append(jobs.Engine(jobs.schedule()))
+        _engines[-1].start()
+
+
+def _end_jobs() -> None:
+    while _engines:
+        _engines.pop().stop()
 
 
 class _Arbiter(Arbiter):  # type: ignore[misc]

@@ -11,7 +11,6 @@ from django.http import HttpRequest
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from audit import query
 from audit.admin import TrailAdmin, TrailFilter
 from audit.entry import EntryQuerySet, as_uuid
 from subscriptions import platform_log
@@ -50,10 +49,10 @@ class PlatformLogAdmin(TrailAdmin):
         """Return the entries with their tenants, as far as these still exist."""
         return super().get_queryset(request).select_related("tenant")
 
-    def matching(self, entries: EntryQuerySet, form: TrailFilter, wanted: query.Filter) -> EntryQuerySet:
-        """Return the entries that a filter lets through, about one tenant if it says so."""
+    def narrowed(self, entries: EntryQuerySet, form: TrailFilter) -> EntryQuerySet:
+        """Return the entries about one tenant, if the form says one."""
         tenant = form.cleaned_data["tenant"]
-        return query.matching(platform_log.of_tenant(entries, tenant) if tenant else entries, wanted)
+        return platform_log.of_tenant(entries, tenant) if tenant else entries
 
     @admin.display(description="Tenant")
     def about(self, entry: PlatformLog) -> SafeString | str:

@@ -280,9 +280,9 @@ def enter_tenant(tenant: TenantLike, *, reason: UUID | None = None) -> Opening:
     return Opening(make)
 
 
-def gate_scope() -> Opening:
-    """Open the gate: the login role, which may call the gate's functions and nothing else."""
-    return Opening(lambda parent: Scope(Realm.GATE, None, ANONYMOUS, Origin(), parent))
+def gate_scope(database: str = "default") -> Opening:
+    """Open the gate of a database: the login role, which may call the gate's functions and nothing else."""
+    return Opening(lambda parent: Scope(Realm.GATE, None, ANONYMOUS, Origin(), parent, database))
 
 
 def _open_allowed(scope: Scope) -> bool:

@@ -7,7 +7,6 @@ import hashlib
 import json
 import shutil
 import tempfile
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -28,7 +27,6 @@ from tenants.models import Tenant, User
 from tenants.transfer import Manifest, export_tenant
 
 STRANGE = "tab\tnewline\nbackslash \\ \\N \\. quote \" ' nul-like \\0 emoji \N{BEETLE} e\N{COMBINING ACUTE ACCENT}"
-DEADLINE = 20.0
 # What an import leaves in the trail after all that was loaded: that it was, and the row of the plan.
 NEW = 2
 PATHS = (
@@ -73,6 +71,7 @@ def settle(world: World) -> Moving:
         }
     moving = Moving(tenant, secrets)
     act(moving, Actor("user", str(ian.pk), ian.email, ian.pk))
+    world.sequence()
     return moving
 
 
@@ -85,6 +84,8 @@ def act(moving: Moving, ian: Actor) -> None:
         headers = {"user-agent": f"agent {number} {STRANGE[:3]!r}", "idempotency-key": f"request-{number}"}
         answer = writer.post("/api/v1/audit-logs", {"events": [*batch, event]}, **headers)
         assert answer.status_code == 201, answer.content
+    # Enough for a full row of positions, whose words are indexed.
+    assert writer.post("/api/v1/audit-logs", {"events": [event] * 60}).status_code == 201
     with tenant_scope(moving.tenant, actor=ian, origin=Origin(ip="203.0.113.7", user_agent="shell", source="admin")):
         AuditLog.log_action(
             None,
@@ -101,24 +102,22 @@ def act(moving: Moving, ian: Actor) -> None:
 def answers(world: World, moving: Moving) -> dict[str, Any]:
     """Return what the API answers about the tenant: pages both ways, histories, each entry by itself."""
     reader = moving.api("read")
-    walked(reader, world.entries("initech"))
+    world.sequence()
     found = {path: reader.get(path).json() for path in PATHS}
     for entry in found["/api/v1/audit-logs"]["results"]:
         found[entry["id"]] = reader.get(f"/api/v1/audit-logs/{entry['id']}").json()
     return found
 
 
-def walked(api: Api, count: int, cursor: str | None = None) -> tuple[list[str], str]:
-    """Poll until `count` entries were seen; return their ids in the order seen, and the cursor to come back with.
-
-    Any other transaction of the server holds pollers back, one of autovacuum's too.
-    """
-    seen, until = list[str](), time.monotonic() + DEADLINE
+def walked(api: Api, cursor: str | None = None) -> tuple[list[str], str]:
+    """Poll to the end; return the ids of the entries in the order seen, and the cursor to come back with."""
+    World.sequence()
+    seen = list[str]()
     while True:
-        page = api.get("/api/v1/audit-logs", order="asc", limit=3, **({"cursor": cursor} if cursor else {})).json()
+        page = api.get("/api/v1/audit-logs", order="asc", limit=30, **({"cursor": cursor} if cursor else {})).json()
         seen += [entry["id"] for entry in page["results"]]
         cursor = str(page["next_cursor"])
-        if page["next"] is None and (len(seen) >= count or time.monotonic() > until):
+        if page["next"] is None:
             return seen, cursor
 
 
@@ -192,7 +191,7 @@ def kept(world: World) -> Kept:
     """Return an export of a tenant that no database has any more; its keys will open what is imported."""
     if not _kept:
         moving, directory = settle(world), Path(tempfile.mkdtemp()) / "out"
-        seen = walked(moving.api(), world.entries("initech"))
+        seen = walked(moving.api())
         export_tenant(moving.tenant, directory, with_secrets=True)
         drop(moving.tenant)
         atexit.register(shutil.rmtree, directory.parent, ignore_errors=True)

@@ -39,11 +39,13 @@ def fill(world: World, events: list[Event]) -> list[dict[str, Any]]:
         with world.scope("acme"):
             ingest.write([(None, event) for event in events[start : start + 40]], keep_for=None)
         time.sleep(0.002)
+    world.sequence()
     return stored(world)
 
 
 def stored(world: World) -> list[dict[str, Any]]:
-    columns = ["id", "created_at", "action", "actor_id", "resource_type", "resource_id", "outcome"]
+    columns = ["id", "created_at", "action", "actor_id", "resource_type", "resource_id", "outcome", "source"]
+    columns += ["operation", "request_id"]
     schema = world.acme.schema_name
     rows = world.sql(f"SELECT {', '.join(columns)} FROM {schema}.audit_log ORDER BY id DESC")
     return [dict(zip(columns, row, strict=True)) for row in rows]
@@ -53,21 +55,25 @@ def same(text: str) -> str:
     return str(as_uuid(text) or text)
 
 
-def named(action: str, pattern: str) -> bool:
-    return action.startswith(pattern[:-1]) if pattern.endswith(".*") else action == pattern
+COLUMNS = {"actor": "actor_id", "transaction": "transaction_id"}
+
+
+def named(entry: dict[str, Any], field: str, value: str) -> bool:
+    """Say whether an entry has a value, or begins with it."""
+    found = str(entry[COLUMNS.get(field, field)] or "")
+    return found.startswith(value[:-1]) if value.endswith("*") else same(found) == same(value.removeprefix("\\"))
 
 
 def oracle(entry: dict[str, Any], wanted: Filter) -> bool:
     """Say in plain Python whether a filter lets an entry through."""
-    asked = [pattern for pattern in wanted.actions if not pattern.startswith("-")]
-    refused = [pattern[1:] for pattern in wanted.actions if pattern.startswith("-")]
-    return (
-        (not asked or any(named(entry["action"], pattern) for pattern in asked))
-        and not any(named(entry["action"], pattern) for pattern in refused)
-        and (wanted.actor is None or entry["actor_id"] == same(wanted.actor))
-        and (wanted.resource_type is None or entry["resource_type"] == wanted.resource_type)
-        and (wanted.resource_id is None or entry["resource_id"] == same(wanted.resource_id))
-        and (wanted.outcome is None or entry["outcome"] == wanted.outcome)
-        and (wanted.since is None or entry["created_at"] >= wanted.since)
-        and (wanted.until is None or entry["created_at"] < wanted.until)
+    for field in ("action", "actor", "resource_type", "resource_id", "outcome", "source", "operation", "request_id"):
+        values = getattr(wanted, field)
+        asked = [value for value in values if not value.startswith("-")]
+        refused = [value[1:] for value in values if value.startswith("-")]
+        if asked and not any(named(entry, field, value) for value in asked):
+            return False
+        if any(named(entry, field, value) for value in refused):
+            return False
+    return (wanted.since is None or entry["created_at"] >= wanted.since) and (
+        wanted.until is None or entry["created_at"] < wanted.until
     )

@@ -112,6 +112,14 @@ class World:
         """Return a client of a host (a tenant's slug, or `platform`), with one of the world's keys."""
         return Api("localhost" if host == "platform" else f"{host}.localhost", self.keys[key] if key else None)
 
+    @staticmethod
+    def sequence() -> None:
+        """Give positions to all entries that are committed, and index their words, as the schedule does."""
+        from audit.integrity import sequencer
+
+        while sequencer.sequence() or sequencer.index_words():
+            pass
+
     def sql(self, statement: str, *parameters: Any) -> list[tuple[Any, ...]]:
         """Run a statement as superuser: what a test needs to know beyond all walls."""
         import psycopg
@@ -133,6 +141,20 @@ class World:
             password = password_of(login, password)
         place = {"host": database["HOST"], "port": database["PORT"], "dbname": self.database}
         return {**place, "user": login, "password": password}
+
+    def environment(self) -> dict[str, str]:
+        """Return what a process needs in its environment to work with this world as the application does."""
+        from urllib.parse import quote
+
+        from django.conf import settings
+
+        said = {name: quote(str(value), safe="") for name, value in self.dsn().items()}
+        place = f"postgresql://{said['user']}:{said['password']}@/{said['dbname']}"
+        return {
+            "DATABASE_URL": f"{place}?host={said['host']}&port={said['port']}",
+            "SECRET_KEY": settings.SECRET_KEY,
+            "ALLOWED_HOSTS": "localhost,127.0.0.1,.localhost",
+        }
 
     def entries(self, slug: str) -> int:
         """Return how many entries a tenant's trail has, counted beyond all walls."""

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from enum import StrEnum
+from ipaddress import ip_network
 from typing import Any
 
 from django.http import QueryDict
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter
 
-from audit.events import MAX_ACTION, MAX_ID, MAX_TYPE, Outcome
-from audit.query import Filter, Order
+from audit.api import grammar
+from audit.api.representation import AuditLogAnswer
+from audit.events import MAX_ACTION, MAX_ID, MAX_TYPE, ActorType, Operation, Outcome, Source
+from audit.query import Filter, Order, literally, search
+from audit.query.filter import term
 from audit.wire import moment
 from tenants.errors import BadInput, Fault
 
@@ -22,20 +27,23 @@ MAX_DAYS = 3650
 DEFAULT_DAYS = 30
 END = "end"
 _MAX_CURSOR = 500
-_MAX_ACTIONS = 100
+_MAX_VALUES = 100
+MAX_SEARCH = 500
+MAX_LINE = 4000
 # The first and last year that a bound widened by a millisecond or moved by a day still fits in.
 _YEARS = range(1970, 9999)
 
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """What a request for a list asks: which entries, in which order, how many, from where."""
+    """What a request for a list asks: which entries, in which order, how many, from where, and what of each."""
 
     filter: Filter
     order: Order
     limit: int
     cursor: str | None
     days: int
+    fields: tuple[str, ...] = ()
 
 
 def _text(least: int, most: int) -> Callable[[str], str]:
@@ -73,62 +81,129 @@ def _moment(value: str) -> datetime:
     return found
 
 
-def _action(value: str) -> str:
-    if not value.removeprefix("-"):
-        raise ValueError("This is an action's name, a prefix such as `invoice.*`, or one of them behind a `-`.")
-    return _text(1, MAX_ACTION + 1)(value)
+def _term(read: Callable[[str], Any]) -> Callable[[str], str]:
+    """Return the reader of a value that may be excluded by a `-` in front."""
+
+    def checked(value: str) -> str:
+        excluded = value.startswith("-")
+        return "-" * excluded + str(read(value.removeprefix("-")))
+
+    return checked
 
 
-_outcome, _order = _word([*Outcome]), _word([*Order])
+def _name(least: int, most: int) -> Callable[[str], str]:
+    """Return the reader of a text that a filter compares: it may be a prefix, and excluded."""
+
+    def checked(value: str) -> str:
+        said = term(value)
+        if not max(least, said.prefix) <= len(said.text) <= most:
+            raise ValueError(f"This has {least} to {most} characters, besides a `-` in front and a `*` at the end.")
+        return value
+
+    return checked
+
+
+def _address(value: str) -> str:
+    try:
+        network = ip_network(value, strict=False)
+        if "%" in value:  # a zone is the sender's own, and stands in no entry
+            raise ValueError(value)  # noqa: TRY301 - refused like all others
+        return str(network)
+    except ValueError:
+        raise ValueError("This is an IPv4 or IPv6 address, or a network such as `10.0.0.0/8`.") from None
+
+
+def _search(value: str) -> str:
+    search.read(_text(1, MAX_SEARCH)(value))
+    return value
+
+
+def _fields(value: str) -> tuple[str, ...]:
+    names = tuple(value.split(","))
+    if unknown := [name for name in names if name not in AuditLogAnswer.model_fields]:
+        raise ValueError(f"`{unknown[0]}` is no field of an entry. They are: {', '.join(AuditLogAnswer.model_fields)}.")
+    return names
+
+
+_order = _word([*Order])
+# The fields of an entry that are filtered by: each may be given several times.
+_FIELDS: dict[str, Callable[[str], Any]] = {
+    "action": _name(1, MAX_ACTION),
+    "actor": _name(0, MAX_ID),
+    "actor_type": _term(_word([*ActorType])),
+    "resource_type": _name(1, MAX_TYPE),
+    "resource_id": _name(0, MAX_ID),
+    "operation": _term(_word([*Operation])),
+    "outcome": _term(_word([*Outcome])),
+    "source": _term(_word([*Source])),
+    "ip": _term(_address),
+    "request_id": _name(1, MAX_ID),
+    "transaction": _term(_whole(2**63 - 1)),
+}
 _READERS: dict[str, Callable[[str], Any]] = {
-    "action": _action,
-    "actor": _text(0, MAX_ID),
-    "resource_type": _text(1, MAX_TYPE),
-    "resource_id": _text(0, MAX_ID),
-    "outcome": lambda value: Outcome(_outcome(value)),
-    "transaction": _whole(2**63 - 1),
+    **_FIELDS,
     "since": _moment,
     "until": _moment,
+    "q": _search,
+    "filter": _text(1, MAX_LINE),
     "order": lambda value: Order(_order(value)),
     "limit": _whole(MAX_LIMIT),
     "cursor": _text(1, _MAX_CURSOR),
     "days": _whole(MAX_DAYS),
+    "fields": _fields,
 }
-_FILTERS = frozenset({"action", "actor", "resource_type", "resource_id", "outcome", "since", "until", "transaction"})
-LIST = _FILTERS | {"order", "limit", "cursor"}
+_IN_LINE = frozenset({*_FIELDS, "since", "until"})
+FILTER = _IN_LINE | {"q", "filter"}
+LIST = FILTER | {"order", "limit", "cursor", "fields"}
 HISTORY = LIST - {"resource_type", "resource_id"}
 ACTIVITY = LIST - {"actor"} | {"days"}
+ONE = frozenset({"fields"})
 
 
 def read(sent: QueryDict, allowed: Collection[str], path: Mapping[str, str] | None = None) -> Asked:
     """Return what the parameters ask, with those that stand in the path. Raises BadInput, which names each fault."""
     faults: list[Fault] = []
-    said: dict[str, Any] = {}
+    given: dict[str, list[str]] = {}
     for name in sent:
-        values = sent.getlist(name)
         if name not in allowed:
             faults.append(_fault(name, "unknown_parameter", "There is no such parameter here."))
-        elif len(values) > (_MAX_ACTIONS if name == "action" else 1):
-            faults.append(_fault(name, "repeated", "This parameter is given too often."))
         else:
-            said[name] = _values(name, values, faults)
+            given[name] = sent.getlist(name)
+    _add_line(given, allowed, faults)
+    said = {name: _values(name, values, faults) for name, values in given.items()}
     for name, value in (path or {}).items():
-        said[name] = _values(name, [value], faults)
+        said[name] = _values(name, [literally(value)], faults)
     if faults:
         raise BadInput(f"{faults[0]['parameter']}: {faults[0]['detail']}", errors=faults)
-    return _asked({name: values[0] for name, values in said.items()}, tuple(said.get("action", ())))
+    return _asked(said)
 
 
-def _asked(said: dict[str, Any], actions: tuple[str, ...]) -> Asked:
-    order, cursor = said.get("order", Order.DESC), said.get("cursor")
+def _add_line(given: dict[str, list[str]], allowed: Collection[str], faults: list[Fault]) -> None:
+    """Add what the parameter `filter` says to the other parameters."""
+    try:
+        line = grammar.read(given["filter"][0], _IN_LINE & set(allowed)) if given.get("filter") else {}
+    except ValueError as error:
+        faults.append(_fault("filter", "bad_value", str(error)))
+        return
+    for name, values in line.items():
+        given[name] = [*given.get(name, []), *values]
+
+
+def _asked(said: Mapping[str, Sequence[Any]]) -> Asked:
+    one = {name: values[0] for name, values in said.items() if name not in _FIELDS and values}
+    order, cursor = one.get("order", Order.DESC), one.get("cursor")
     if cursor == END and order is not Order.ASC:
         raise bad_cursor("`end` is where a walk with order=asc begins.")
-    wanted = {name: said[name] for name in _FILTERS - {"action"} if name in said}
-    limit, days = said.get("limit", DEFAULT_LIMIT), said.get("days", DEFAULT_DAYS)
-    return Asked(Filter(actions=actions, **wanted), order, limit, cursor, days)
+    many: dict[str, Any] = {name: tuple(said[name]) for name in _FIELDS if name in said}
+    bounds = {name: one[name] for name in ("since", "until", "q") if name in one}
+    limit, days = one.get("limit", DEFAULT_LIMIT), one.get("days", DEFAULT_DAYS)
+    return Asked(Filter(**many, **bounds), order, limit, cursor, days, one.get("fields", ()))
 
 
 def _values(name: str, values: list[str], faults: list[Fault]) -> list[Any]:
+    if len(values) > (_MAX_VALUES if name in _FIELDS else 1):
+        faults.append(_fault(name, "repeated", "This parameter is given too often."))
+        return []
     try:
         if any("\x00" in value for value in values):
             raise ValueError("U+0000 stands in no entry.")  # noqa: TRY301 - one place turns reasons into faults
@@ -147,21 +222,35 @@ def bad_cursor(detail: str) -> BadInput:
     return BadInput(f"cursor: {detail}", errors=[_fault("cursor", "bad_cursor", detail)])
 
 
+_ANY = "Repeatable: any of them. A leading `-` excludes"
+_NAMES = f"{_ANY}, a `*` at the end is for a prefix, a leading `\\\\` takes both meanings away."
+
+
+def _many(name: str, description: str, words: type[StrEnum] | None = None) -> OpenApiParameter:
+    said = f"{description} One of {', '.join(words)}. {_ANY}." if words else f"{description} {_NAMES}"
+    return OpenApiParameter(name, OpenApiTypes.STR, many=True, description=said)
+
+
 _DESCRIBED = {
-    "action": OpenApiParameter(
-        "action",
-        OpenApiTypes.STR,
-        many=True,
-        description="A name, or a prefix as in `invoice.*`; a leading `-` excludes. Repeatable: any of them.",
+    "action": _many("action", "The action, as in `invoice.paid` or `invoice.*`."),
+    "actor": _many("actor", "The actor's id."),
+    "actor_type": _many("actor_type", "What kind of caller acted.", ActorType),
+    "resource_type": _many("resource_type", "The resource's type."),
+    "resource_id": _many("resource_id", "The resource's id; a UUID in any spelling."),
+    "operation": _many("operation", "What the action does.", Operation),
+    "outcome": _many("outcome", "How it ended.", Outcome),
+    "source": _many("source", "By which way the entry came in.", Source),
+    "ip": _many("ip", "An address, or a network as in `10.0.0.0/8`."),
+    "request_id": _many("request_id", "The `context.request_id`."),
+    "transaction": _many("transaction", "A `context.transaction_id`: an action and the changes of rows that it made."),
+    "q": OpenApiParameter(
+        "q",
+        description="Words of labels, description and changes: all of them, in any case and without accents. "
+        '`"two words"` in this order; a leading `-` excludes. Entries are found within seconds.',
     ),
-    "actor": OpenApiParameter("actor", description="The actor's id."),
-    "resource_type": OpenApiParameter("resource_type", description="The resource's type."),
-    "resource_id": OpenApiParameter("resource_id", description="The resource's id; a UUID in any spelling."),
-    "outcome": OpenApiParameter("outcome", enum=[*Outcome]),
-    "transaction": OpenApiParameter(
-        "transaction",
-        OpenApiTypes.STR,
-        description="A `context.transaction_id`: an action and the changes of rows that it made.",
+    "filter": OpenApiParameter(
+        "filter",
+        description='The same in one line: `actor:alice action:invoice.*,user.* -outcome:success "past due"`.',
     ),
     "since": OpenApiParameter("since", OpenApiTypes.DATETIME, description="Created at or after this time."),
     "until": OpenApiParameter("until", OpenApiTypes.DATETIME, description="Created before this time."),
@@ -169,13 +258,20 @@ _DESCRIBED = {
         "order",
         enum=[*Order],
         default=Order.DESC.value,
-        description="`desc`: newest first. `asc`: for polling; who follows `next_cursor` sees each entry exactly once.",
+        description="`desc`: newest first. `asc`: by position, for polling; who follows `next_cursor` sees each entry "
+        "exactly once.",
     ),
-    "limit": OpenApiParameter("limit", OpenApiTypes.INT, default=DEFAULT_LIMIT, description=f"1 to {MAX_LIMIT}."),
+    "limit": OpenApiParameter(
+        "limit",
+        OpenApiTypes.INT,
+        default=DEFAULT_LIMIT,
+        description=f"1 to {MAX_LIMIT}. A page may be shorter where no index finds what is wanted: go on with `next`.",
+    ),
     "cursor": OpenApiParameter(
         "cursor", description="The `next_cursor` of a page of the same filter and order; `end` (with asc): from now."
     ),
     "days": OpenApiParameter("days", OpenApiTypes.INT, default=DEFAULT_DAYS, description=f"1 to {MAX_DAYS}."),
+    "fields": OpenApiParameter("fields", description="The fields to show of each entry, with commas; left out: all."),
 }
 
 

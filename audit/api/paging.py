@@ -32,8 +32,8 @@ def answer(
     # The schema's name is another one where a trail was imported with its transactions numbered anew.
     whose = (tenant.id, tenant.schema_name) if tenant else None
     bound = (whose, asked.filter, asked.order, *binding)
-    found = query.matching(entries.select_related("agent"), asked.filter)
-    page = query.page(found, asked.order, _place(asked, found, bound), asked.limit)
+    entries = entries.select_related("agent")
+    page = query.page(entries, asked.filter, asked.order, _place(asked, entries, bound), asked.limit)
 
     def link(place: query.Place | None) -> str | None:
         if place is None:
@@ -43,7 +43,9 @@ def answer(
         return request.build_absolute_uri(f"{escape_uri_path(request.path)}?{parameters.urlencode()}")
 
     return {
-        "results": [represent(entry, tenant_of(entry) if tenant_of else tenant) for entry in page.entries],
+        "results": [
+            thinned(represent(entry, tenant_of(entry) if tenant_of else tenant), asked.fields) for entry in page.entries
+        ],
         "next": link(page.following),
         "previous": link(page.preceding),
         "next_cursor": query.write_cursor(page.resume, *bound),
@@ -61,3 +63,8 @@ def _place(asked: Asked, entries: EntryQuerySet, bound: tuple[object, ...]) -> q
         return query.read_cursor(asked.cursor, *bound)
     except query.BadCursor as error:
         raise bad_cursor("This cursor was not made here for this filter and order. Begin without one.") from error
+
+
+def thinned(entry: dict[str, Any], fields: tuple[str, ...]) -> dict[str, Any]:
+    """Return these fields of an entry as it is shown; all, if none are said."""
+    return {name: entry[name] for name in fields} if fields else entry

@@ -130,7 +130,7 @@ def represent(entry: Any, tenant: TenantLike | None) -> dict[str, Any]:
     by = row.impersonator_type
     return {
         "id": str(row.id),
-        "position": None,
+        "position": row.position,
         "tenant": None if tenant is None else {"id": str(tenant.id), "slug": tenant.slug},
         "created_at": rendered(row.created_at),
         "occurred_at": None if row.occurred_at is None else rendered(row.occurred_at),

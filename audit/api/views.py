@@ -24,6 +24,7 @@ from audit.api.representation import (
     represent,
 )
 from audit.entry import EntryQuerySet, as_uuid
+from audit.integrity.positions import locate
 from audit.models import AuditLog
 from tenants.context import TenantLike, current_scope
 from tenants.errors import NotFound
@@ -145,15 +146,20 @@ def _result(one: ingest.Written | ingest.Rejected) -> dict[str, Any]:
 class AuditLogView(ShowingView):
     """One entry."""
 
-    @extend_schema(operation_id="audit_logs_read", responses={200: AuditLogAnswer, **problems(401, 403, 404)})
+    @extend_schema(
+        operation_id="audit_logs_read",
+        parameters=filters.described(filters.ONE),
+        responses={200: AuditLogAnswer, **problems(400, 401, 403, 404)},
+    )
     def get(self, request: Request, entry_id: str) -> Response:
         """Read one entry by its id."""
-        filters.read(request.query_params, ())
+        asked = filters.read(request.query_params, filters.ONE)
         key = as_uuid(entry_id)
         entry = self.visible(request).select_related("agent").filter(pk=key).first() if key else None
         if entry is None:
             raise NotFound
-        return Response(represent(entry, self.tenant()))
+        locate([entry])
+        return Response(paging.thinned(represent(entry, self.tenant()), asked.fields))
 
 
 def _in_path(name: str, description: str) -> OpenApiParameter:

@@ -110,12 +110,16 @@ CREATE PROCEDURE guard.add_partition(trail regclass, month date) LANGUAGE plpgsq
 DECLARE
   first timestamp := date_trunc('month', month);
   part text;
+  name text;
 BEGIN
-  SELECT format('%I.%I', nspname, relname || to_char(first, '_YYYY_MM')) INTO part
+  SELECT format('%I.%I', nspname, relname || to_char(first, '_YYYY_MM')), relname INTO part, name
     FROM pg_class JOIN pg_namespace ON pg_namespace.oid = relnamespace WHERE pg_class.oid = trail;
   EXECUTE format('CREATE TABLE %s PARTITION OF %s FOR VALUES FROM (%L) TO (%L)', part, trail,
                  guard.first_id(first AT TIME ZONE 'UTC'), guard.first_id((first + interval '1 month') AT TIME ZONE 'UTC'));
   CALL guard.protect_truncate(part::regclass);
+  IF to_regclass(trail::text || '_position') IS NOT NULL THEN
+    CALL guard.note(part::regclass, name);
+  END IF;
 END $$;
 
 -- people.delete_user calls this for each tenant that the person ever belonged to. The index on actors finds the

@@ -3,11 +3,13 @@
 CALL guard.allow('SELECT, INSERT', 'audit_log', 'usage_log');
 -- Not the number: whoever could choose it would make the next entries fail.
 CALL guard.allow('SELECT, INSERT (user_agent)', 'audit_user_agent');
+-- Positions and words are written by the gate's functions alone.
+CALL guard.allow('SELECT', 'audit_log_position', 'audit_log_words');
 CALL guard.allow('SELECT, INSERT, UPDATE', 'audit_key');
 CALL guard.allow('SELECT, INSERT, UPDATE, DELETE', 'audit_answer');
 GRANT SELECT, UPDATE (user_id) ON audit_log TO "{guard}";
 GRANT SELECT, INSERT ON audit_log TO "{auditor}";
-GRANT SELECT ON audit_user_agent TO "{auditor}";
+GRANT SELECT ON audit_user_agent, audit_log_position, audit_log_words TO "{auditor}";
 
 -- The auditor is the platform within a tenant: it appends, and sees what its own transaction wrote. All else it
 -- sees in a unit of work that names its reason, an entry of the platform log that is committed already. The schema is
@@ -26,3 +28,13 @@ ALTER TABLE audit_user_agent ENABLE ROW LEVEL SECURITY;
 CREATE POLICY tenant ON audit_user_agent TO "{tenant}" USING (true) WITH CHECK (true);
 CREATE POLICY read ON audit_user_agent FOR SELECT TO "{auditor}" USING (
   (SELECT guard.reason_given('audit_user_agent'::regclass)));
+
+-- Nor are positions and words for an auditor without a reason.
+ALTER TABLE audit_log_position ENABLE ROW LEVEL SECURITY;
+CREATE POLICY tenant ON audit_log_position TO "{tenant}" USING (true) WITH CHECK (true);
+CREATE POLICY read ON audit_log_position FOR SELECT TO "{auditor}" USING (
+  (SELECT guard.reason_given('audit_log_position'::regclass)));
+ALTER TABLE audit_log_words ENABLE ROW LEVEL SECURITY;
+CREATE POLICY tenant ON audit_log_words TO "{tenant}" USING (true) WITH CHECK (true);
+CREATE POLICY read ON audit_log_words FOR SELECT TO "{auditor}" USING (
+  (SELECT guard.reason_given('audit_log_words'::regclass)));

@@ -54,7 +54,9 @@ CREATE INDEX {table}_actor ON {table} (hashtextextended(coalesce(actor_uuid::tex
 CREATE INDEX {table}_resource ON {table} (hashtext(resource_type), hashtext(coalesce(resource_uuid::text, resource_key)), id);
 -- An action is hardly longer than its hash, and as text it is found by prefix as well.
 CREATE INDEX {table}_action ON {table} (action, id);
--- A few bytes per 32 pages: who polls finds what the latest transactions wrote.
+-- A request writes few entries, so its hash alone finds them.
+CREATE INDEX {table}_request ON {table} (hashtext(request_id)) WHERE request_id IS NOT NULL;
+-- A few bytes per 32 pages.
 CREATE INDEX {table}_transaction ON {table} USING brin (transaction_id) WITH (pages_per_range = 32, autosummarize = on);
 -- Two bytes per entry, since most succeed: who looks for what failed does not read the whole trail.
 CREATE INDEX {table}_outcome ON {table} (outcome, id) WHERE outcome <> 'success';
@@ -62,6 +64,8 @@ CREATE TABLE {table}_default PARTITION OF {table} DEFAULT;
 
 CALL guard.protect('{table}', true);
 CALL guard.protect_truncate('{table}_default');
+CALL guard.sequenced('{table}');
+CALL guard.note('{table}_default', '{table}');
 CREATE TRIGGER refuse_change BEFORE UPDATE OR DELETE ON {agents} FOR EACH ROW EXECUTE FUNCTION guard.refuse_change();
 ALTER TABLE {agents} ENABLE ALWAYS TRIGGER refuse_change;
 CALL guard.protect_truncate('{agents}');

@@ -4,6 +4,7 @@ from django.db import migrations
 
 import audit.sql
 import subscriptions.sql
+from audit.integrity.positions import BLOCK
 from tenants.sql import load
 
 AUDIT = audit.sql.__path__[0]
@@ -14,6 +15,7 @@ class Migration(migrations.Migration):
     dependencies = [("subscriptions", "0001_initial"), ("tenants", "0002_walls")]
     operations = [
         migrations.RunSQL(load(AUDIT, "guards.sql"), migrations.RunSQL.noop),
+        migrations.RunSQL(load(AUDIT, "sequence.sql", block=str(BLOCK)), migrations.RunSQL.noop),
         migrations.RunSQL(load(AUDIT, "capture.sql"), migrations.RunSQL.noop),
         migrations.RunSQL(load(AUDIT, "agent.sql", agents="audit_user_agent"), migrations.RunSQL.noop),
         migrations.RunSQL(load(AUDIT, "agent.sql", agents="platform_user_agent"), migrations.RunSQL.noop),

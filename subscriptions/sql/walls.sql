@@ -4,10 +4,13 @@ CALL guard.wall('shared.subscriptions_plan', 'true');
 CALL guard.wall('shared.subscriptions_tenantsubscription', 'tenant_id = (SELECT shared.tenant_of(current_user))');
 CALL guard.wall('shared.platform_log', NULL);
 CALL guard.wall('shared.platform_user_agent', NULL);
+CALL guard.wall('shared.platform_log_position', NULL);
+CALL guard.wall('shared.platform_log_words', NULL);
 
 GRANT SELECT, INSERT, UPDATE ON shared.subscriptions_plan, shared.subscriptions_tenantsubscription TO "{platform}";
 GRANT INSERT (user_agent), SELECT ON shared.platform_user_agent TO "{platform}";
 GRANT SELECT, INSERT ON shared.platform_log TO "{platform}";
+GRANT SELECT ON shared.platform_log_position, shared.platform_log_words TO "{platform}";
 CREATE INDEX platform_log_tenant ON shared.platform_log (tenant_id, id);
 
 -- The guard clears pointers to deleted users.

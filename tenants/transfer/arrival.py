@@ -121,6 +121,7 @@ def _import(connection: Any, cursor: Any, arriving: _Arriving) -> Imported:
         with tables.guards_off(cursor, tenant.schema_name):
             own = _load(cursor, tenant, arriving)
             cleared = sum(_adjust(cursor, table, shift) for table in own)
+            cursor.execute("CALL guard.note_missing(%s::regclass)", [f"{tenant.schema_name}.audit_log"])
 
     provisioning.create_schema(connection, tenant, fill=fill)
     companions.unpack_companions(tenant, arriving.packed)

@@ -9,8 +9,8 @@ import pytest
 from browser import LIST, Browser, Statements, detail, full_scans, link, rows, write
 from world import World
 
-from audit import admin
 from audit.models import AuditLog
+from audit.query import windows
 
 
 def mixed(world: World) -> None:
@@ -111,10 +111,12 @@ def test_pages_follow_each_other_both_ways_without_gap_or_repeat(world: World) -
 
 def test_what_no_index_finds_is_looked_for_in_bounded_steps(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     old = [str(key) for key in write(world, 3, resource_type="invoice")][::-1]
-    write(world, 60)
-    monkeypatch.setattr(admin, "SCAN", 25)
+    write(world, 300)
+    world.sequence()
+    monkeypatch.setattr(windows, "BUDGET", 0)
+    monkeypatch.setattr(windows, "_FIRST", 64)
     browser, found, steps = Browser(world, "acme", "alice"), list[str](), 0
-    page = browser.page(LIST, resource_type="invoice")
+    page = browser.page(LIST, resource_type="invoice", outcome="success")
     assert "there is more to look through" in page
     while True:
         found += re.findall(rf'href="{LIST}([0-9a-f-]+)/change/', page)
@@ -122,10 +124,10 @@ def test_what_no_index_finds_is_looked_for_in_bounded_steps(world: World, monkey
         if following is None:
             break
         page, steps = browser.page(LIST + following), steps + 1
-    assert (found, steps) == (old, 2)
+    assert (found, steps > 3) == (old, True)
     while before := link(page, "prev"):
         page, steps = browser.page(LIST + before), steps - 1
-        assert steps > -5
+        assert steps > -20
 
 
 def fill(world: World, number: int) -> None:
@@ -140,11 +142,12 @@ def fill(world: World, number: int) -> None:
               FROM (SELECT n, CASE WHEN n % 3 = 0 THEN '{bob}'::uuid ELSE '{alice}' END AS who
                       FROM generate_series(1, {number}) n) AS made"""
     )
+    world.sequence()
     world.sql(f"ANALYZE {schema}.audit_log")
 
 
 def test_no_list_reads_the_whole_trail_or_counts_it(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(admin, "SCAN", 500)  # as small beside this trail as the real one beside a large trail
+    monkeypatch.setattr(windows, "_FIRST", 512)  # as small beside this trail as the real one beside a large trail
     browser = Browser(world, "acme", "alice")
     fill(world, 20_000)
     asked: list[dict[str, str]] = [

@@ -50,8 +50,9 @@ def plan(wanted: Filter, order: Order = Order.DESC, place: Place | None = None) 
         return execute(sql, params, many, context)
 
     with connection.execute_wrapper(note):
-        query.page(query.matching(AuditLog.objects.all(), wanted), order, place, 10)
-    top = run(f"EXPLAIN (FORMAT JSON) {seen[-1]}")
+        query.page(AuditLog.objects.all(), wanted, order, place, 10)
+    of_entries = [sql for sql in seen if 'FROM "audit_log"' in sql]
+    top = run(f"EXPLAIN (FORMAT JSON) {of_entries[-1]}")
     return list(nodes((json.loads(top) if isinstance(top, str) else top)[0]["Plan"]))
 
 
@@ -67,30 +68,37 @@ def walks(found: list[dict[str, Any]], index: str) -> bool:
     )
 
 
-ACTOR = Filter(actor="u-3")
-RESOURCE = Filter(resource_type="thing", resource_id="3")
+ACTOR = Filter(actor=("u-3",))
+RESOURCE = Filter(resource_type=("thing",), resource_id=("3",))
 
 
 @pytest.mark.parametrize(("index", "wanted"), [("actor", ACTOR), ("resource", RESOURCE)])
-@pytest.mark.parametrize("order", [*Order])
-def test_a_page_walks_along_the_index_of_what_is_asked_for(
-    trail: World, index: str, wanted: Filter, order: Order
-) -> None:
+def test_a_page_walks_along_the_index_of_what_is_asked_for(trail: World, index: str, wanted: Filter) -> None:
     with trail.scope("acme"):
-        assert walks(plan(wanted, order), index)
+        assert walks(plan(wanted), index)
         here = AuditLog.objects.order_by("id")[ENTRIES // 2].pk
-        assert walks(plan(wanted, order, Place(">", here, high=2**62)), index)
+        for side in ("<", ">"):
+            assert walks(plan(wanted, place=Place(side, here)), index)
+
+
+def test_a_poll_looks_its_entries_up_one_by_one(trail: World) -> None:
+    trail.sequence()
+    with trail.scope("acme"):
+        found = plan(Filter(), Order.ASC, Place(">", position=ENTRIES // 2))
+    scans = {node.get("Index Name") for node in found if "Scan" in node["Node Type"]}
+    assert scans <= {"audit_log_default_pkey", None}
+    assert "Seq Scan" not in {node["Node Type"] for node in found}
 
 
 def test_a_page_of_an_actors_actions_walks_along_his_index(trail: World) -> None:
     with trail.scope("acme"):
-        assert walks(plan(Filter(actor="u-3", actions=("done.1", "done.2", "done.3", "done.4"))), "actor")
-        assert walks(plan(Filter(actor="u-3", resource_type="thing")), "actor")
+        assert walks(plan(Filter(actor=("u-3",), action=("done.1", "done.2", "done.3", "done.4"))), "actor")
+        assert walks(plan(Filter(actor=("u-3",), resource_type=("thing",))), "actor")
 
 
 def test_what_an_actor_was_denied_is_found_along_the_index_of_what_did_not_succeed(trail: World) -> None:
     with trail.scope("acme"):
-        assert walks(plan(Filter(actor="u-1", outcome=Outcome.DENIED)), "outcome")
+        assert walks(plan(Filter(actor=("u-1",), outcome=(Outcome.DENIED,))), "outcome")
 
 
 def test_control_without_its_hash_in_the_order_the_actors_index_is_not_walked(

@@ -11,8 +11,8 @@ from browser import Browser, Statements, full_scans, link, rows
 from django.test.client import ClientHandler
 from world import World
 
-import audit.admin
 from audit.models import AuditLog
+from audit.query import windows
 from subscriptions import platform_log
 from subscriptions.models import PlatformLog
 from tenants.models import Tenant, User
@@ -149,7 +149,7 @@ def test_what_stands_in_an_entry_or_a_name_is_escaped(world: World) -> None:
 
 
 def test_no_list_counts_and_the_log_is_never_read_as_a_whole(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(audit.admin, "SCAN", 500)  # as small beside this log as the real one beside a large log
+    monkeypatch.setattr(windows, "_FIRST", 512)  # as small beside this log as the real one beside a large log
     browser = Browser(world, "platform", "sam")
     acme = world.acme.id
     world.sql(
@@ -160,6 +160,7 @@ def test_no_list_counts_and_the_log_is_never_read_as_a_whole(world: World, monke
              FROM generate_series(1, 10000) n""",
         acme,
     )
+    world.sequence()
     world.sql("ANALYZE shared.platform_log")
     asked = [
         {},
