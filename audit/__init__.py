@@ -3,6 +3,7 @@
 entry       the columns that every trail has (AuditLog here, PlatformLog in subscriptions)
 events      the vocabulary: an event as it enters, its words and limits
 changes     diff, normalise and redact (pure)
+rows        how rows reach the database: one statement for a few or for many
 ledger      append, the only writer of trails; log_action
 history     the seeds' history and activity, over any trail
 usage       record_usage, the only writer of UsageLog

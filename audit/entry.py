@@ -258,8 +258,15 @@ def _part(value: Any) -> Any:
 
 def canonical(text: str) -> str:
     """Return a UUID in its canonical form, any other text as it is."""
-    value = as_uuid(text)
-    return text if value is None else str(value)
+    return uuid_text(text) or text
+
+
+def uuid_text(text: str) -> str | None:
+    """Return the canonical form of the UUID that a text spells, or None."""
+    match = _UUID.fullmatch(text)
+    if match is None:
+        return None
+    return text.lower() if match[1] else str(UUID(text))
 
 
 def as_uuid(text: str) -> UUID | None:

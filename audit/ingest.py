@@ -40,15 +40,14 @@ _KNOWN = "SELECT digest, entry_id FROM audit_key WHERE digest = ANY(%s)"
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """What became of one event: the id of its entry, and the entry itself if it was written just now."""
+    """What became of one event: the id of its entry, and whether that is new or was written for its key before.
+
+    `entry` is the entry itself, where it is the only one that was written.
+    """
 
     id: UUID
-    entry: AuditLog | None
-
-    @property
-    def created(self) -> bool:
-        """Whether the event was new; otherwise `id` is that of the entry written for its key before."""
-        return self.entry is not None
+    created: bool
+    entry: AuditLog | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +60,7 @@ class Rejected:
 def receive(sent: Any) -> Written:
     """Write one event as parsed JSON. Raises Unprocessable, TooLarge."""
     event, key = wire.read(sent)
-    return write([(_api_digest(key), event)], keep_for=API_KEYS_KEPT)[0]
+    return write([(_api_digest(key), event)], keep_for=API_KEYS_KEPT, parsed=True)[0]
 
 
 def receive_batch(sent: dict[str, Any]) -> list[Written | Rejected]:
@@ -81,7 +80,7 @@ def receive_batch(sent: dict[str, Any]) -> list[Written | Rejected]:
             good[number] = (_api_digest(key), event)
     if not good:
         raise Unprocessable(errors=[fault for one in results if isinstance(one, Rejected) for fault in one.errors])
-    for number, written in zip(good, write([*good.values()], keep_for=API_KEYS_KEPT), strict=True):
+    for number, written in zip(good, write([*good.values()], keep_for=API_KEYS_KEPT, parsed=True), strict=True):
         results[number] = written
     return [one for one in results if one is not None]
 
@@ -119,33 +118,42 @@ def digest(kind: str, key: str) -> bytes:
     return hashlib.sha256(f"{kind}\x00{key}".encode()).digest()
 
 
-def write(events: Sequence[tuple[bytes | None, Event]], *, keep_for: timedelta | None) -> list[Written]:
+def write(
+    events: Sequence[tuple[bytes | None, Event]], *, keep_for: timedelta | None, parsed: bool = False
+) -> list[Written]:
     """Write (digest, event) pairs into the open tenant scope's trail; return what became of each, in order.
 
     Of the events with one digest exactly one is written, in a batch and among concurrent ones, until
-    `keep_for` has passed (None: for ever). An event without a digest is always new.
+    `keep_for` has passed (None: for ever). An event without a digest is always new. `parsed` is as in the ledger.
     Raises what `ledger.append` raises; then nothing of the open unit of work may be kept.
     """
     written: list[Written] = []
     for start in range(0, len(events), _STATEMENT_ROWS):
-        written += _write(events[start : start + _STATEMENT_ROWS], keep_for)
+        written += _write(events[start : start + _STATEMENT_ROWS], keep_for, parsed=parsed)
     return written
 
 
-def _write(events: Sequence[tuple[bytes | None, Event]], keep_for: timedelta | None) -> list[Written]:
+def _write(events: Sequence[tuple[bytes | None, Event]], keep_for: timedelta | None, *, parsed: bool) -> list[Written]:
     first = {key: number for number, (key, _) in reversed([*enumerate(events)]) if key is not None}
     claimed = _claim(first, keep_for)
     fresh = [
         number for number, (key, _) in enumerate(events) if key is None or (key in claimed and first[key] == number)
     ]
-    entries = dict(zip(fresh, ledger.append(AuditLog, [events[number][1] for number in fresh]), strict=True))
-    ids = {key: entries[first[key]].id for key in claimed}
+    made = _append([events[number][1] for number in fresh], parsed=parsed)
+    results = dict(zip(fresh, made, strict=True))
+    ids = {key: results[first[key]].id for key in claimed}
     _enter(ids)
     ids |= _known([key for key in first if key not in claimed])
-    return [
-        Written(entries[number].id, entries[number]) if number in entries or key is None else Written(ids[key], None)
-        for number, (key, _) in enumerate(events)
-    ]
+    for number, (key, _) in enumerate(events):
+        if key is not None and number not in results:
+            results[number] = Written(ids[key], created=False)
+    return [results[number] for number in range(len(events))]
+
+
+def _append(events: Sequence[Event], *, parsed: bool) -> list[Written]:
+    if len(events) == 1:
+        return [Written(entry.id, created=True, entry=entry) for entry in ledger.append(AuditLog, events)]
+    return [Written(one, created=True) for one in ledger.append_many(AuditLog, events, parsed=parsed)]
 
 
 def _claim(digests: Mapping[bytes, int], keep_for: timedelta | None) -> set[bytes]:

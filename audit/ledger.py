@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import secrets
 from collections.abc import Iterable, Sequence
-from functools import cache, lru_cache
-from itertools import chain
+from functools import cache
 from typing import Any, TypeVar
 from uuid import UUID
 
@@ -14,16 +12,16 @@ from django.contrib.auth.models import AnonymousUser
 from django.db import connections
 
 from audit.changes import Unstorable, normalise, split, text
-from audit.entry import LogEntry, as_uuid, moment_of
-from audit.events import MAX_ENTRY_BYTES, MAX_ID, Event, Operation, Outcome, Party, RequestContext, operation_of
+from audit.entry import LogEntry, moment_of, uuid_text
+from audit.events import MAX_ID, Event, Operation, Outcome, Party, RequestContext, operation_of
+from audit.rows import JSON_COLUMNS, Made, Row, insert
 from audit.signals import audit_logged
 from tenants.context import ANONYMOUS, Actor, Scope, current_scope
-from tenants.errors import BadInput, TooLarge
+from tenants.errors import BadInput
 
 Entry = TypeVar("Entry", bound=LogEntry)
 
 _SALT_BYTES = 16
-_JSON = ("targets", "changes", "metadata", "personal")
 # The columns of plain text, and where an event says them.
 _TEXTS = {
     "action": "/action",
@@ -52,24 +50,40 @@ def append(
     and lets out what a receiver raises.
     Raises NoScope, BadInput (a value that cannot be stored), TooLarge (an entry over 64 KiB).
     """
+    rows, made = _write(model, events, tenant_id, user_id, parsed=False)
+    entries = [_entry(model, row, one) for row, one in zip(rows, made, strict=True)]
+    _tell(model, entries)
+    return entries
+
+
+def append_many(model: type[Entry], events: Sequence[Event], *, parsed: bool = False) -> list[UUID]:
+    """Do what `append` does for events of which only the ids are wanted; return those, in order.
+
+    `parsed`: all they say was parsed from JSON by `audit.api.parsers`, which has looked at each value, so it is not
+    looked at again. Objects are made only where somebody listens to `audit_logged`.
+    """
+    if audit_logged.receivers:
+        return [entry.id for entry in append(model, events)]
+    return [one.id for one in _write(model, events, None, None, parsed=parsed)[1]]
+
+
+def _write(
+    model: type[LogEntry], events: Sequence[Event], tenant_id: UUID | None, user_id: UUID | None, *, parsed: bool
+) -> tuple[list[Row], list[Made]]:
     if not events:
-        return []
+        return [], []
     scope = current_scope()
-    rows = [_row(scope, event, user_id, f"/events/{number}") for number, event in enumerate(events)]
+    rows = [_row(scope, event, user_id, number, parsed=parsed) for number, event in enumerate(events)]
     if tenant_id is not None:
         rows = [{**row, "tenant_id": tenant_id} for row in rows]
     with connections[scope.alias].cursor() as cursor:
-        used = tuple(name for name in rows[0] if any(row[name] is not None for row in rows))
-        values = [_stored(row, used) for row in rows]
-        statement = _insert(model, used, len(rows), named=user_id is not None)
-        cursor.execute(statement, list(chain.from_iterable(values)))
-        entries = [
-            _entry(model, scope.alias, row, returned) for row, returned in zip(rows, cursor.fetchall(), strict=True)
-        ]
+        return rows, insert(cursor, model, rows, named=user_id is not None)
+
+
+def _tell(model: type[LogEntry], entries: Sequence[LogEntry]) -> None:
     if audit_logged.receivers:
         for entry in entries:
             audit_logged.send(model, entry=entry)
-    return entries
 
 
 def log_action(
@@ -119,24 +133,31 @@ def _party_of(user: Any) -> Party | None:
     return Party("staff" if current_scope().tenant is None else "user", str(user.pk), user.email)
 
 
-def _row(scope: Scope, event: Event, user_id: UUID | None, pointer: str) -> dict[str, Any]:
-    """Return the columns of an event, in the order of the INSERT; checked, not yet encoded."""
+def _row(scope: Scope, event: Event, user_id: UUID | None, number: int, *, parsed: bool) -> Row:
+    """Return the columns of an event, in the order of the INSERT; checked (unless `parsed`), not yet encoded."""
     try:
         row = _columns(scope, event, user_id)
-        for name in _JSON:
-            row[name] = None if row[name] is None else normalise(row[name], f"/{name}")
-        for name, place in _TEXTS.items():
-            if row[name]:
-                text(row[name], place)
+        if not parsed:
+            _check(row)
     except Unstorable as error:
         raise BadInput(
             f"The event cannot be stored: {error.reason}.",
-            errors=[{"pointer": pointer + error.pointer, "code": "unstorable", "detail": error.reason}],
+            errors=[{"pointer": f"/events/{number}{error.pointer}", "code": "unstorable", "detail": error.reason}],
         ) from error
     return row
 
 
-def _columns(scope: Scope, event: Event, user_id: UUID | None) -> dict[str, Any]:
+def _check(row: Row) -> None:
+    """Normalise the JSON of a row, and see that its texts can be kept. Raises Unstorable."""
+    for name in JSON_COLUMNS:
+        if row[name] is not None:
+            row[name] = normalise(row[name], f"/{name}")
+    for name, place in _TEXTS.items():
+        if row[name]:
+            text(row[name], place)
+
+
+def _columns(scope: Scope, event: Event, user_id: UUID | None) -> Row:
     actor, person = _actor(scope, event, user_id)
     context = _context(scope, event)
     kept, personal = split(event.changes, event.personal) if event.changes else (event.changes, {})
@@ -175,10 +196,8 @@ def _identity(name: str, value: str) -> dict[str, Any]:
     """Return the two columns of an id: a UUID is kept in 16 bytes, any other text as text."""
     if len(value) > MAX_ID:
         raise Unstorable(f"/{name}/id", f"longer than {MAX_ID} characters")
-    uuid = as_uuid(value)
-    if uuid is None:
-        return {f"{name}_uuid": None, f"{name}_key": value}
-    return {f"{name}_uuid": str(uuid), f"{name}_key": None}
+    uuid = uuid_text(value)
+    return {f"{name}_uuid": uuid, f"{name}_key": None if uuid else value}
 
 
 def _actor(scope: Scope, event: Event, user_id: UUID | None) -> tuple[Actor, UUID | None]:
@@ -200,54 +219,17 @@ def _context(scope: Scope, event: Event) -> RequestContext:
     )
 
 
-def _stored(row: dict[str, Any], used: tuple[str, ...]) -> list[Any]:
-    """Return the parameters of a row, JSON encoded; refuse an entry that is too large."""
-    values = [_encoded(row[name]) if name in _JSON else row[name] for name in used]
-    if sum(len(value.encode()) for value in values if isinstance(value, str)) > MAX_ENTRY_BYTES:
-        raise TooLarge(f"The entry is larger than {MAX_ENTRY_BYTES // 1024} KiB.")
-    return values
-
-
-def _encoded(value: Any) -> str | None:
-    return None if value is None else json.dumps(value, ensure_ascii=False, separators=(",", ":"))
-
-
-def _insert(model: type[LogEntry], columns: tuple[str, ...], rows: int, *, named: bool) -> str:
-    """Return the statement that writes `rows` rows; `named`: the caller names the person, not the scope."""
-    into, values = _parts(model, columns, named)
-    return f"INSERT INTO {into} VALUES {', '.join([values] * rows)} RETURNING id, transaction_id, agent_id, user_id"  # noqa: S608
-
-
-@lru_cache(maxsize=256)
-def _parts(model: type[LogEntry], columns: tuple[str, ...], named: bool) -> tuple[str, str]:
-    """Return the table with its columns, and the placeholders of one row.
-
-    The dictionary of agents turns a text into its number. A tenant points to people that it can see, its members of
-    today and of old, whose pointers `people.delete_user` clears; nobody knows of pointers to others.
-    """
-    names = ["agent_id" if column == "user_agent" else column for column in columns]
-    special = {"user_agent": f"guard.{model.agents}_id(%s)"}
-    if named:
-        special["user_id"] = "(SELECT id FROM shared.tenants_user WHERE id = %s)"
-    marks = [special.get(column, "%s") for column in columns]
-    return f"{model._meta.db_table} ({', '.join(names)})", f"({', '.join(marks)})"  # noqa: SLF001
-
-
-def _entry(model: type[Entry], alias: str, row: dict[str, Any], returned: tuple[Any, ...]) -> Entry:
-    entry_id, transaction_id, agent_id, user_id = returned
+def _entry(model: type[Entry], row: Row, made: Made) -> Entry:
     values = {
         **row,
+        **made._asdict(),
         "captured": False,
-        "id": entry_id,
-        "created_at": moment_of(entry_id),
-        "transaction_id": transaction_id,
-        "agent_id": agent_id,
-        "user_id": user_id,
+        "created_at": moment_of(made.id),
         "actor_id": row["actor_uuid"] or row["actor_key"],
         "resource_id": row["resource_uuid"] or row["resource_key"],
     }
     fields = _fields(model)
-    return model.from_db(alias, fields, [values.get(field) for field in fields])
+    return model.from_db(current_scope().alias, fields, [values.get(field) for field in fields])
 
 
 @cache

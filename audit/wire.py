@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import re
 from datetime import UTC, datetime
+from functools import lru_cache
 from ipaddress import IPv6Address, ip_address
 from typing import Annotated, Any, Literal
 
@@ -35,6 +36,8 @@ MAX_USER_AGENT = 2048
 MAX_REQUEST_ID = 255
 MAX_TARGETS = 100
 _MAX_VERSION = 2**15 - 1
+_MAX_UTF8 = 4  # bytes of one character
+_compact = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 _SERVER_FIELDS = {"id", "position", "tenant", "created_at", "transaction_id"}
 _RFC3339 = re.compile(r"(\d{4}-\d\d-\d\d)[Tt ](\d\d:\d\d:\d\d)(?:\.(\d{1,9}))?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
 _CODES = {
@@ -85,13 +88,20 @@ def _time(value: Any) -> Any:
 def _address(value: Any) -> Any:
     if value is None:
         return value
-    try:
-        found = ip_address(value if isinstance(value, str) else "")
-    except ValueError:
-        found = None
-    if found is None or (isinstance(found, IPv6Address) and found.scope_id):
+    found = canonical_address(value) if isinstance(value, str) else None
+    if found is None:
         raise PydanticCustomError("bad_address", "This must be an IPv4 or IPv6 address, without port or zone.")
-    return str(found)
+    return found
+
+
+@lru_cache(maxsize=4096)
+def canonical_address(text: str) -> str | None:
+    """Return an IPv4 or IPv6 address as it is stored, or None for what is none (or one with a zone)."""
+    try:
+        found = ip_address(text)
+    except ValueError:
+        return None
+    return None if isinstance(found, IPv6Address) and found.scope_id else str(found)
 
 
 def _schema(**words: Any) -> WithJsonSchema:
@@ -187,8 +197,7 @@ def read(value: Any, pointer: str = "") -> tuple[Event, str | None]:
 
     `pointer` is where the value stands in the body. Raises Unprocessable (all its faults named), TooLarge.
     """
-    size = len(json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode())
-    if size > MAX_ENTRY_BYTES:
+    if (size := _size(value)) > MAX_ENTRY_BYTES:
         detail = f"The event has {size} bytes; at most {MAX_ENTRY_BYTES} are allowed."
         raise TooLarge(detail, errors=[{"pointer": pointer, "code": "too_large", "detail": detail}])
     try:
@@ -196,6 +205,12 @@ def read(value: Any, pointer: str = "") -> tuple[Event, str | None]:
     except ValidationError as error:
         raise Unprocessable("The event breaks a rule.", errors=faults(error, pointer)) from error
     return said.event(), said.idempotency_key
+
+
+def _size(value: Any) -> int:
+    """Return how many bytes a value has as compact JSON, or a bound of them that is allowed in any case."""
+    text = _compact(value)
+    return len(text) if _MAX_UTF8 * len(text) <= MAX_ENTRY_BYTES else len(text.encode(errors="replace"))
 
 
 def escaped(key: object) -> str:

@@ -23,6 +23,9 @@ _MAX_FAULTS = 100
 # A batch's events stand two levels down; each may be as deep as a single one.
 _BATCH_LEVELS = 2
 _LONGEST_INTEGER = len(f"-{MAX_SAFE_INTEGER}")
+_NESTED = {dict, list}
+# An escape that may be U+0000 or half of a surrogate pair.
+_SUSPECT = re.compile(r"\\u(?:0000|[dD][89a-fA-F])")
 _SURROGATE = re.compile("[\ud800-\udfff]")
 # The keys down to a node, as a chain: made into a pointer only where there is a fault.
 _Path = tuple[Any, ...]
@@ -69,10 +72,10 @@ def _check_charset(media_type: str) -> None:
 
 def parse(raw: bytes) -> Any:
     """Return the JSON value that bytes say. Raises BadInput."""
+    reading = _Reading()
     try:
-        document = json.loads(
-            raw.decode(), object_pairs_hook=_object, parse_int=_integer, parse_float=_decimal, parse_constant=_constant
-        )
+        text = raw.decode()
+        document = reading.decode(text)
     except UnicodeDecodeError as error:
         raise _malformed("not_utf8", f"The body is not UTF-8: byte {error.start + 1} cannot be read.") from error
     except json.JSONDecodeError as error:
@@ -80,9 +83,11 @@ def parse(raw: bytes) -> Any:
         raise _malformed("not_json", f"The body is not JSON: {error.msg} at {where}.") from error
     except RecursionError as error:
         raise _malformed("too_deep", f"The body is nested deeper than {MAX_DEPTH} levels.") from error
-    faults = [fault for fault, _ in zip(_faults(document), range(_MAX_FAULTS), strict=False)]
-    if faults:
-        raise BadInput(f"The body breaks a rule: {faults[0]['detail']}", errors=faults)
+    # To look at every text takes as long as to parse them, and only an escape can say what may not stand in one.
+    if reading.suspect or _SUSPECT.search(text) or _deep(document):
+        faults = [fault for fault, _ in zip(_faults(document), range(_MAX_FAULTS), strict=False)]
+        if faults:
+            raise BadInput(f"The body breaks a rule: {faults[0]['detail']}", errors=faults)
     return document
 
 
@@ -90,42 +95,67 @@ def _malformed(code: str, detail: str) -> BadInput:
     return BadInput(detail, errors=[{"pointer": "", "code": code, "detail": detail}])
 
 
-def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) < len(pairs):
-        seen: set[str] = set()
-        for key, _ in pairs:
-            if key in seen:
-                found[key] = _Unreadable("duplicate_key", "This key stands twice in one object.")
-            seen.add(key)
-    return found
+class _Reading:
+    """The reading of one document; `suspect` once something stands in it that may not."""
+
+    def __init__(self) -> None:
+        self.suspect = False
+        self.decode = json.JSONDecoder(
+            object_pairs_hook=self._object,
+            parse_int=self._integer,
+            parse_float=self._decimal,
+            parse_constant=lambda text: self._bad("not_json", f"{text} is no JSON number."),
+        ).decode
+
+    def _bad(self, code: str, detail: str) -> _Unreadable:
+        self.suspect = True
+        return _Unreadable(code, detail)
+
+    def _object(self, pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        found = dict(pairs)
+        if len(found) < len(pairs):
+            seen: set[str] = set()
+            for key, _ in pairs:
+                if key in seen:
+                    found[key] = self._bad("duplicate_key", "This key stands twice in one object.")
+                seen.add(key)
+        return found
+
+    def _integer(self, text: str) -> Any:
+        # The length first: a number of a million digits is not computed.
+        if len(text) > _LONGEST_INTEGER or abs(int(text)) > MAX_SAFE_INTEGER:
+            return self._bad("unsafe_number", "An integer beyond 2^53 travels as a text.")
+        return int(text)
+
+    def _decimal(self, text: str) -> Any:
+        value = float(text)
+        if not math.isfinite(value) or abs(value) > MAX_SAFE_INTEGER:
+            return self._bad("unsafe_number", "A number beyond 2^53 travels as a text.")
+        try:
+            exact = Decimal(text) == Decimal(repr(value))
+        except ArithmeticError:
+            exact = False
+        return value if exact else self._bad("unsafe_number", "A decimal that a float cannot hold travels as a text.")
 
 
-def _integer(text: str) -> Any:
-    # The length first: a number of a million digits is not computed.
-    if len(text) > _LONGEST_INTEGER or abs(int(text)) > MAX_SAFE_INTEGER:
-        return _Unreadable("unsafe_number", "An integer beyond 2^53 travels as a text.")
-    return int(text)
+def _levels(document: Any) -> int:
+    return MAX_DEPTH + (_BATCH_LEVELS if isinstance(document, dict) and "events" in document else 0)
 
 
-def _decimal(text: str) -> Any:
-    value = float(text)
-    if not math.isfinite(value) or abs(value) > MAX_SAFE_INTEGER:
-        return _Unreadable("unsafe_number", "A number beyond 2^53 travels as a text.")
-    try:
-        exact = Decimal(text) == Decimal(repr(value))
-    except ArithmeticError:
-        exact = False
-    return value if exact else _Unreadable("unsafe_number", "A decimal that a float cannot hold travels as a text.")
-
-
-def _constant(text: str) -> Any:
-    return _Unreadable("not_json", f"{text} is no JSON number.")
+def _deep(document: Any) -> bool:
+    """Tell whether a document has more levels than it may have, level by level."""
+    level = [document]
+    for _ in range(_levels(document)):
+        inner = [node.values() if type(node) is dict else node for node in level if type(node) in _NESTED]
+        level = [item for items in inner for item in items if type(item) in _NESTED]
+        if not level:
+            return False
+    return True
 
 
 def _faults(document: Any) -> Iterator[Fault]:
     """Yield what may not stand in a document, with its place. Walks with a stack of its own."""
-    levels = MAX_DEPTH + (_BATCH_LEVELS if isinstance(document, dict) and "events" in document else 0)
+    levels = _levels(document)
     stack: list[tuple[_Path, Any, int]] = [((), document, 1)]
     while stack:
         path, node, depth = stack.pop()

@@ -17,7 +17,7 @@ from django.db import connections
 from leaves import corpus_lines, missing
 from world import World
 
-from audit import ingest, ledger
+from audit import ingest, rows
 from audit.events import Event, RequestContext
 from audit.importers import FORMATS, Unmappable
 from audit.management import files
@@ -97,7 +97,7 @@ def test_the_same_line_in_another_format_or_of_another_tenant_is_another_event(w
 def test_an_event_that_the_ledger_refuses_does_not_take_its_batch_with_it(
     world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(ledger, "MAX_ENTRY_BYTES", 2000)
+    monkeypatch.setattr(rows, "MAX_ENTRY_BYTES", 2000)
     large = {4: "x" * 3000, 11: "y" * 3000}
     lines = [event(number, description=large.get(number, "")) for number in range(16)]
     tally, errors = load(write(tmp_path / "events.jsonl", *lines))
