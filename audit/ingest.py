@@ -18,6 +18,7 @@ from django.db import connections
 from audit import ledger, wire
 from audit.events import Event
 from audit.models import AuditLog
+from audit.strict import escaped
 from tenants.context import current_scope
 from tenants.errors import BadInput, Fault, TooLarge, Unprocessable
 
@@ -60,7 +61,7 @@ class Rejected:
 def receive(sent: Any) -> Written:
     """Write one event as parsed JSON. Raises Unprocessable, TooLarge."""
     event, key = wire.read(sent)
-    return write([(_api_digest(key), event)], keep_for=API_KEYS_KEPT, parsed=True)[0]
+    return write([(api_digest(key), event)], keep_for=API_KEYS_KEPT, parsed=True)[0]
 
 
 def receive_batch(sent: dict[str, Any]) -> list[Written | Rejected]:
@@ -77,7 +78,7 @@ def receive_batch(sent: dict[str, Any]) -> list[Written | Rejected]:
         except BadInput as error:
             results[number] = Rejected(error.errors)
         else:
-            good[number] = (_api_digest(key), event)
+            good[number] = (api_digest(key), event)
     if not good:
         raise Unprocessable(errors=[fault for one in results if isinstance(one, Rejected) for fault in one.errors])
     for number, written in zip(good, write([*good.values()], keep_for=API_KEYS_KEPT, parsed=True), strict=True):
@@ -85,13 +86,14 @@ def receive_batch(sent: dict[str, Any]) -> list[Written | Rejected]:
     return [one for one in results if one is not None]
 
 
-def _api_digest(key: str | None) -> bytes | None:
+def api_digest(key: str | None) -> bytes | None:
+    """Return the digest of an event's `idempotency_key`, if it has one."""
     return None if key is None else digest("api", key)
 
 
 def _events(sent: dict[str, Any]) -> list[Any]:
     faults: list[Fault] = [
-        {"pointer": f"/{wire.escaped(name)}", "code": "unknown_field", "detail": "A batch has `events` alone."}
+        {"pointer": f"/{escaped(name)}", "code": "unknown_field", "detail": "A batch has `events` alone."}
         for name in sent
         if name != "events"
     ]

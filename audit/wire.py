@@ -30,6 +30,7 @@ from audit.events import (
     RequestContext,
     Source,
 )
+from audit.strict import escaped
 from tenants.errors import Fault, TooLarge, Unprocessable
 
 MAX_USER_AGENT = 2048
@@ -211,11 +212,6 @@ def _size(value: Any) -> int:
     """Return how many bytes a value has as compact JSON, or a bound of them that is allowed in any case."""
     text = _compact(value)
     return len(text) if _MAX_UTF8 * len(text) <= MAX_ENTRY_BYTES else len(text.encode(errors="replace"))
-
-
-def escaped(key: object) -> str:
-    """Return a key as a part of a JSON pointer (RFC 6901); what UTF-8 cannot say of it is `?`."""
-    return str(key).replace("~", "~0").replace("/", "~1").encode(errors="replace").decode()
 
 
 def faults(error: ValidationError, pointer: str = "") -> list[Fault]:

@@ -31,6 +31,7 @@ _TITLES = {
     404: "Not Found",
     405: "Method Not Allowed",
     406: "Not Acceptable",
+    408: "Request Timeout",
     409: "Conflict",
     410: "Gone",
     413: "Content Too Large",
@@ -51,7 +52,7 @@ def body(error: DomainError) -> dict[str, Any]:
         "detail": error.detail,
         "code": error.code,
     }
-    return {**document, "errors": error.errors} if error.errors else document
+    return document | ({"errors": error.errors} if error.errors else {}) | error.members
 
 
 def domain_error(error: Exception) -> DomainError:

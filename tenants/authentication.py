@@ -48,7 +48,8 @@ class CallerAuthentication(BaseAuthentication):
         if not caller.known:
             return None
         if caller.by_session:
-            SessionAuthentication().enforce_csrf(request)
+            # Django's own request: DRF's would parse the body to look for a form's token.
+            SessionAuthentication().enforce_csrf(request._request)  # type: ignore[arg-type]  # noqa: SLF001
         return caller.user, caller
 
     def authenticate_header(self, request: Request) -> str:

@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 import re
-from typing import TypedDict
+from typing import Any, TypedDict
 
 
 class Fault(TypedDict, total=False):
@@ -28,6 +28,8 @@ class DomainError(Exception):
     def __init__(self, detail: str = "", *, errors: list[Fault] | None = None) -> None:
         self.detail = detail or " ".join((self.__doc__ or "").split())
         self.errors = errors or []
+        # What the answer says besides (extension members of RFC 9457).
+        self.members: dict[str, Any] = {}
         super().__init__(self.detail)
 
     @property

@@ -22,7 +22,10 @@ Handler = Callable[[HttpRequest], HttpResponseBase]
 
 
 def outside_unit(view: Callable[..., Any]) -> Callable[..., Any]:
-    """Mark a view that needs the gate (a sign-in), which is closed inside a unit of work."""
+    """Mark a view that needs the gate (a sign-in), which is closed inside a unit of work.
+
+    A view that opens units of its own for some requests has an attribute `outside_unit` that tells which.
+    """
     view.outside_unit = True  # type: ignore[attr-defined]
     return view
 
@@ -71,7 +74,7 @@ class UnitOfWork:
         """Answer within the caller's scope."""
         caller: Caller | None = getattr(request, "caller", None)
         if caller is None or _is(request, "outside_unit"):
-            return self.get_response(request)
+            return self._outside(request, caller)
         late = None
         if caller.tenant and _is(request, "authenticates_itself"):
             # Whatever a session says, who calls is for the view to say.
@@ -91,6 +94,12 @@ class UnitOfWork:
                 _record_denial(request, replace(caller, actor=scope.known))
         except (DomainError, DatabaseError) as error:
             return _render(request, error)
+        return response
+
+    def _outside(self, request: HttpRequest, caller: Caller | None) -> HttpResponseBase:
+        response = self.get_response(request)
+        if response.status_code == 403 and caller and caller.tenant:  # noqa: PLR2004
+            _record_denial(request, caller)
         return response
 
 
@@ -115,7 +124,8 @@ def _is(request: HttpRequest, mark: str, urls: str | None = None) -> bool:
     except Resolver404:
         return False
     made_of = getattr(match.func, "cls", None) or getattr(match.func, "view_class", None)
-    return getattr(match.func, mark, False) or getattr(made_of, mark, False)
+    marked = getattr(match.func, mark, False) or getattr(made_of, mark, False)
+    return bool(marked(request) if callable(marked) else marked)
 
 
 def _render(request: HttpRequest, error: Exception) -> HttpResponse:

@@ -110,8 +110,37 @@ class EventResults(_Answer):
     results: list[EventResult]
 
 
-class WriteAnswer(RootModel[AuditLogAnswer | EventResults]):
-    """The entry of a single event, or what became of a batch."""
+class LineFaults(_Answer):
+    """A line that was rejected: its number, from 1, and what is wrong with it (ten faults at most)."""
+
+    line: int
+    errors: list[FaultAnswer]
+
+
+class StreamAnswer(_Answer):
+    """What became of the first `lines` lines of a stream: each was created, a duplicate, rejected, or blank."""
+
+    lines: int
+    created: int
+    duplicates: int
+    rejected: list[LineFaults]
+
+
+class StreamProblem(Problem):
+    """An error; of a stream it says what was stored before it: all that the counts count, and nothing else."""
+
+    lines: int = 0
+    created: int = 0
+    duplicates: int = 0
+    rejected: list[LineFaults] = []
+
+
+class WriteAnswer(RootModel[AuditLogAnswer | EventResults | StreamAnswer]):
+    """The entry of a single event, what became of a batch, or of a stream."""
+
+
+class RepeatedAnswer(RootModel[EventResult | StreamAnswer]):
+    """Nothing new: the entry that the event's key wrote before, or a stream without new events."""
 
 
 class BatchInput(BaseModel):

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Any, ClassVar
 
+from django.http import HttpRequest
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework import status
@@ -12,22 +14,26 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from audit import access, history, ingest, replay
+from audit import access, history, ingest, lines, replay
 from audit.api import filters, paging
+from audit.api.parsers import STREAM, check_charset
 from audit.api.representation import (
     AuditLogAnswer,
     AuditLogPage,
-    EventResult,
     EventsInput,
     Problem,
+    RepeatedAnswer,
+    StreamProblem,
     WriteAnswer,
     represent,
 )
 from audit.entry import EntryQuerySet, as_uuid
 from audit.integrity.positions import locate
 from audit.models import AuditLog
+from audit.wire import EventInput
+from tenants.bodies import body_of
 from tenants.context import TenantLike, current_scope
-from tenants.errors import NotFound
+from tenants.errors import BadInput, NotFound
 from tenants.permissions import caller_in
 from tenants.roles import Right
 
@@ -39,6 +45,11 @@ _PROBLEM = "application/problem+json"
 def problems(*statuses: int) -> dict[Any, Any]:
     """Return the refusals of an endpoint as the OpenAPI document shows them."""
     return {(code, _PROBLEM): Problem for code in statuses}
+
+
+def stream_problems(*statuses: int) -> dict[Any, Any]:
+    """Return the same for an endpoint that takes a stream, whose refusals say how far it came."""
+    return {(code, _PROBLEM): StreamProblem for code in statuses}
 
 
 class TrailView(APIView):
@@ -83,9 +94,15 @@ class ShowingView(TrailView):
         return super().finalize_response(request, response, *args, **kwargs)
 
 
+def is_stream(request: HttpRequest) -> bool:
+    """Tell whether a request sends a stream of events: it is written in several units of work."""
+    return request.method == "POST" and request.content_type == STREAM
+
+
 class AuditLogsView(ShowingView):
     """The trail: write into it, read it page by page."""
 
+    outside_unit = staticmethod(is_stream)
     rights: ClassVar[dict[str, frozenset[Right]]] = {**READING, "POST": frozenset({Right.WRITE_EVENTS})}
 
     @extend_schema(
@@ -109,13 +126,19 @@ class AuditLogsView(ShowingView):
                 description="Within 24 hours, the same request with the same key gets the same answer again.",
             ),
         ],
-        request=EventsInput,
-        responses={200: EventResult, 201: WriteAnswer, **problems(400, 401, 403, 413, 415, 422)},
+        request={"application/json": EventsInput, STREAM: EventInput},
+        responses={200: RepeatedAnswer, 201: WriteAnswer, **stream_problems(400, 401, 403, 408, 413, 415, 422)},
     )
     def post(self, request: Request) -> Response:
-        """Write one event, which answers its entry, or a batch, which answers what became of each."""
+        """Write one event, which answers its entry, a batch, which answers what became of each, or a stream of events.
+
+        A stream (`application/x-ndjson`) has an event on each line, any number of them, and is written in parts: the
+        answer counts the lines and lists those that were rejected, also where it is an error.
+        """
         filters.read(request.query_params, ())
         key = request.headers.get(replay.HEADER)
+        if is_stream(request._request):  # noqa: SLF001
+            return self.stream(request, key)
         if key is None:
             answer = self.write(request.data)
             return Response(answer.body, answer.status)
@@ -125,6 +148,17 @@ class AuditLogsView(ShowingView):
         answer = self.write(request.data)
         replay.keep(key, answer)
         return Response(answer.body, answer.status)
+
+    def stream(self, request: Request, key: str | None) -> Response:
+        """Write a stream, which may have keys of its lines alone; return the report."""
+        check_charset(request.content_type)
+        if key is not None:
+            detail = "A stream has no key of its own: give each line an `idempotency_key`."
+            raise BadInput(detail, errors=[{"parameter": replay.HEADER, "code": "not_for_streams", "detail": detail}])
+        body = body_of(request._request)  # noqa: SLF001
+        body.limit = None
+        report = lines.receive(body, caller_in(request).scope)
+        return Response(asdict(report), status.HTTP_201_CREATED if report.created else status.HTTP_200_OK)
 
     def write(self, sent: Any) -> replay.Answer:
         """Write what was sent; return the answer."""

@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from audit import wire
-from audit.api.parsers import parse
 from audit.events import MAX_ENTRY_BYTES, Event, Operation, Outcome, Party, RequestContext, Source
+from audit.strict import parse
 from tenants.errors import BadInput, Fault, TooLarge, Unprocessable
 
 LEAST = {"action": "a", "resource": {"type": "t"}}
