@@ -9,6 +9,10 @@ history     the seeds' history and activity, over any trail
 usage       record_usage, the only writer of UsageLog
 query       filters and keyset pages
 ingest      batches from outside: validate, de-duplicate, write
+lines       a stream of events of any length, written in parts
+strict      JSON as strictly as the trail needs it
+wire        an event as it is written over HTTP
+replay      the Idempotency-Key of a request
 importers   other products' events, one format for each file
 sql         DDL and named queries
 """

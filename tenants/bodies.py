@@ -52,10 +52,10 @@ class Bodies:
         stream = getattr(request, "_stream", None)
         if stream is not None:
             environ = getattr(request, "environ", None) or {**request.META, "wsgi.input": stream}
+            request._stream = Body(environ)  # type: ignore[assignment]  # noqa: SLF001
             if _chunked(environ):
                 # Frameworks take a length that is missing for none.
                 request.META["CONTENT_LENGTH"] = "-1"
-            request._stream = Body(environ)  # type: ignore[assignment]  # noqa: SLF001
         return self.get_response(request)
 
 
