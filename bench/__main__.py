@@ -15,11 +15,13 @@ from pathlib import Path
 
 from bench.base import FOLDER, Bench, prepared, report
 
-NAMES = ("size", "activation", "log_action", "page", "start", "tenants", "load", "capture")
+NAMES = ("size", "activation", "log_action", "page", "start", "tenants", "load", "capture", "api")
 PARTS = ("creation", "stall", "migration", "doctor", "export", "memory")
 # Those of `capture`; reads are measured only when they are asked for.
 CAPTURE = ("writes", "size", "reads")
-PARTED = ("tenants", "capture")
+# Those of `api`.
+API = ("ingest",)
+PARTED = ("tenants", "capture", "api")
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -55,7 +57,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"which ones: {', '.join(NAMES)} (all)")
     parser.add_argument("--tenants", type=int, default=200, metavar="N", help="how many `tenants` makes (200)")
     parser.add_argument(
-        "--part", action="append", default=[], choices=PARTS + CAPTURE, help="this part of `tenants` or `capture` alone"
+        "--part", action="append", default=[], choices=PARTS + CAPTURE + API, help="this part of its benchmark alone"
     )
     parser.add_argument("--peer", action="append", default=[], metavar="NAME", help="this package of `capture` alone")
     parser.add_argument("--events", type=int, default=1_000_000, metavar="N", help="how many `capture` reads (1000000)")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import platform
 import shutil
@@ -44,20 +45,33 @@ class Cost:
 
 @dataclass(frozen=True)
 class Figure:
-    """One measurement: `aim` is the most it should be (None: shown for comparison), `note` how to read it."""
+    """One measurement: `aim` is the most it should be, `least` the least, `note` how to read it.
+
+    Without either it is shown for comparison.
+    """
 
     name: str
     value: float
     unit: str
     aim: float | None = None
     note: str = ""
+    least: float | None = None
 
     @property
     def verdict(self) -> str:
         """`met`, `missed`, or nothing when there is no aim."""
-        if self.aim is None:
+        if self.aim is None and self.least is None:
             return ""
-        return "met" if self.value <= self.aim else "missed"
+        low = -math.inf if self.least is None else self.least
+        high = math.inf if self.aim is None else self.aim
+        return "met" if low <= self.value <= high else "missed"
+
+    @property
+    def bound(self) -> str:
+        """What it is held to, as the table shows it."""
+        if self.least is not None:
+            return f">= {self.least:g}"
+        return "" if self.aim is None else f"{self.aim:g}"
 
 
 @dataclass(frozen=True)
@@ -190,9 +204,8 @@ def report(name: str, figures: Sequence[Figure], about: dict[str, str]) -> None:
 
 def line(figure: Figure, width: int = 0) -> str:
     """Return a figure as a row of the table."""
-    aim = "" if figure.aim is None else f"{figure.aim:g}"
     note = "  ".join(part for part in (figure.verdict, figure.note) if part)
-    return f"{figure.name:{width}} {figure.value:12.4g} {aim:>10} {figure.unit:<6} {note}".rstrip()
+    return f"{figure.name:{width}} {figure.value:12.4g} {figure.bound:>10} {figure.unit:<6} {note}".rstrip()
 
 
 def interleaved(rounds: int, *runs: Callable[[], Measure]) -> list[list[Measure]]:
