@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
 from uuid import UUID
 
 import pytest
@@ -17,7 +18,9 @@ WORDS = ["invoice", "past", "due", "Zürich", "naïve", "ΑΘΗΝΑ", "x1", "202
 
 
 def event(pick: random.Random) -> Event:
-    some = lambda most: " ".join(pick.choices(WORDS[:-1], k=pick.randint(0, most)))  # noqa: E731
+    def some(most: int) -> str:
+        return " ".join(pick.choices(WORDS[:-1], k=pick.randint(0, most)))
+
     return Event(
         action="a",
         actor=Party("user", "1", some(1)),
@@ -63,7 +66,7 @@ def test_what_is_found_equals_plain_python(world: World, order: Order) -> None:
     world.sequence()
     with world.scope("acme"):
         entries = list(AuditLog.objects.filter(action="a").order_by("-id"))
-    cases = {
+    cases: dict[str, Callable[[list[str]], bool]] = {
         "invoice": lambda words: "invoice" in words,
         "INVOICE paid": lambda words: {"invoice", "paid"} <= set(words),
         "zurich": lambda words: "zurich" in words,
