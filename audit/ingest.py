@@ -18,7 +18,7 @@ from django.db import connections
 from audit import ledger, wire
 from audit.events import Event
 from audit.models import AuditLog
-from audit.strict import escaped
+from tenants.api.wire import escaped
 from tenants.context import current_scope
 from tenants.errors import BadInput, Fault, TooLarge, Unprocessable
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from audit.changes import MAX_SAFE_INTEGER
 from audit.events import MAX_DEPTH
+from tenants.api.wire import escaped
 from tenants.errors import BadInput, Fault
 
 _MAX_FAULTS = 100
@@ -159,8 +160,3 @@ def _fault(node: str | _Unreadable) -> Fault | None:
     if not node.isascii() and _SURROGATE.search(node):
         return {"code": "unstorable", "detail": "A lone surrogate cannot be stored."}
     return None
-
-
-def escaped(key: object) -> str:
-    """Return a key as a part of a JSON pointer (RFC 6901); what UTF-8 cannot say of it is `?`."""
-    return str(key).replace("~", "~0").replace("/", "~1").encode(errors="replace").decode()

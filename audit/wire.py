@@ -6,14 +6,12 @@ The models are also what the OpenAPI document shows. `read` turns one parsed JSO
 from __future__ import annotations
 
 import json
-import re
-from datetime import UTC, datetime
 from functools import lru_cache
 from ipaddress import IPv6Address, ip_address
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, WithJsonSchema
-from pydantic_core import ErrorDetails, PydanticCustomError
+from pydantic import BeforeValidator, Field, ValidationError
+from pydantic_core import PydanticCustomError
 
 from audit.events import (
     MAX_ACTION,
@@ -30,7 +28,8 @@ from audit.events import (
     RequestContext,
     Source,
 )
-from audit.strict import escaped
+from tenants.api import wire
+from tenants.api.wire import Time, Written, nullable_text
 from tenants.errors import Fault, TooLarge, Unprocessable
 
 MAX_USER_AGENT = 2048
@@ -40,50 +39,6 @@ _MAX_VERSION = 2**15 - 1
 _MAX_UTF8 = 4  # bytes of one character
 _compact = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 _SERVER_FIELDS = {"id", "position", "tenant", "created_at", "transaction_id"}
-_RFC3339 = re.compile(r"(\d{4}-\d\d-\d\d)[Tt ](\d\d:\d\d:\d\d)(?:\.(\d{1,9}))?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
-_CODES = {
-    "missing": "required",
-    "extra_forbidden": "unknown_field",
-    "model_type": "not_an_object",
-    "dict_type": "not_an_object",
-    "list_type": "not_an_array",
-    "string_type": "not_a_text",
-    "string_too_short": "too_short",
-    "string_too_long": "too_long",
-    "too_long": "too_many",
-    "enum": "unknown_word",
-    "literal_error": "unknown_word",
-}
-_DETAILS = {
-    "missing": "This field is required.",
-    "extra_forbidden": "There is no such field.",
-    "model_type": "This must be a JSON object.",
-    "dict_type": "This must be a JSON object.",
-    "list_type": "This must be a JSON array.",
-    "string_type": "This must be a text.",
-}
-
-
-def moment(text: str) -> datetime:
-    """Return the time that an RFC 3339 text says, in UTC; digits below the microsecond are cut. Raises ValueError."""
-    match = _RFC3339.fullmatch(text)
-    if match is None:
-        raise ValueError("A time is written like 2026-11-22T10:00:00.123456Z: RFC 3339, with Z or an offset.")
-    day, clock, fraction, zone = match.groups()
-    try:
-        said = f"{day}T{clock}.{(fraction or '').ljust(6, '0')[:6]}{'+00:00' if zone in 'Zz' else zone}"
-        return datetime.fromisoformat(said).astimezone(UTC)
-    except (ValueError, OverflowError):
-        raise ValueError("There is no such time.") from None
-
-
-def _time(value: Any) -> Any:
-    if value is None:
-        return value
-    try:
-        return moment(value if isinstance(value, str) else "")
-    except ValueError as error:
-        raise PydanticCustomError("bad_time", "{reason}", {"reason": str(error)}) from error
 
 
 def _address(value: Any) -> Any:
@@ -105,20 +60,11 @@ def canonical_address(text: str) -> str | None:
     return None if isinstance(found, IPv6Address) and found.scope_id else str(found)
 
 
-def _schema(**words: Any) -> WithJsonSchema:
-    return WithJsonSchema({"anyOf": [{"type": "string", **words}, {"type": "null"}]})
-
-
-Time = Annotated[datetime | None, BeforeValidator(_time), _schema(format="date-time")]
-Address = Annotated[str | None, BeforeValidator(_address), _schema(description="An IPv4 or IPv6 address.")]
+Address = Annotated[str | None, BeforeValidator(_address), nullable_text(description="An IPv4 or IPv6 address.")]
 Label = Annotated[str, Field(max_length=MAX_LABEL)]
 
 
-class _Written(BaseModel):
-    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
-
-
-class ActorInput(_Written):
+class ActorInput(Written):
     """Who acted. Left out, it is the caller."""
 
     type: Annotated[ActorType, Field(strict=False)]
@@ -130,7 +76,7 @@ class ActorInput(_Written):
         return Party(self.type, self.id, self.label)
 
 
-class ResourceInput(_Written):
+class ResourceInput(Written):
     """What was acted upon, or a further target."""
 
     type: Annotated[str, Field(min_length=1, max_length=MAX_TYPE)]
@@ -142,7 +88,7 @@ class ResourceInput(_Written):
         return Party(self.type, self.id, self.label)
 
 
-class ContextInput(_Written):
+class ContextInput(Written):
     """Where the action came from. Left out, it is the caller's own where he is the actor."""
 
     ip: Address = None
@@ -151,7 +97,7 @@ class ContextInput(_Written):
     source: Literal["api"] = "api"
 
 
-class EventInput(_Written):
+class EventInput(Written):
     """One event, as it is written."""
 
     action: Annotated[str, Field(min_length=1, max_length=MAX_ACTION, description="A verb or a dotted name.")]
@@ -215,13 +161,5 @@ def _size(value: Any) -> int:
 
 
 def faults(error: ValidationError, pointer: str = "") -> list[Fault]:
-    """Return what a model refused, each fault with its place under `pointer`."""
-    return [_fault(one, pointer) for one in error.errors(include_url=False)]
-
-
-def _fault(error: ErrorDetails, pointer: str) -> Fault:
-    kind, place = error["type"], "".join(f"/{escaped(part)}" for part in error["loc"])
-    code, detail = _CODES.get(kind, kind), _DETAILS.get(kind, f"{error['msg']}.".replace("..", "."))
-    if kind == "extra_forbidden" and str(error["loc"][-1]) in _SERVER_FIELDS:
-        code, detail = "server_field", "The server sets this field; leave it out."
-    return {"pointer": pointer + place, "code": code, "detail": detail}
+    """Return what a model refused of an event, each fault with its place under `pointer`."""
+    return wire.faults(error, pointer, _SERVER_FIELDS)

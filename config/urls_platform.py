@@ -3,10 +3,10 @@
 from django.urls import include, path
 from django.views.generic import RedirectView
 
-from audit.api.urls import both
 from config import health, openapi
 from subscriptions.admin import site
 from subscriptions.api.urls import platform_urlpatterns
+from tenants.api.routes import both
 
 urlpatterns = [
     *both("healthz", health.healthz),

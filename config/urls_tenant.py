@@ -4,8 +4,8 @@ from django.urls import include, path
 from django.views.generic import RedirectView
 
 from audit.admin import site
-from audit.api.urls import both
 from config import health, openapi
+from tenants.api.routes import both
 
 urlpatterns = [
     *both("healthz", health.healthz),

@@ -18,7 +18,7 @@ from audit.api.representation import AuditLogAnswer
 from audit.events import MAX_ACTION, MAX_ID, MAX_TYPE, ActorType, Operation, Outcome, Source
 from audit.query import Filter, Order, literally, search
 from audit.query.filter import term
-from audit.wire import moment
+from tenants.api.wire import moment
 from tenants.errors import BadInput, Fault
 
 MAX_LIMIT = 1000

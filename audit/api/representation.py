@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, RootModel
@@ -10,6 +9,8 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, RootModel
 from audit.entry import LogEntry
 from audit.events import Operation, Outcome, Source
 from audit.wire import EventInput
+from tenants.api.routes import FaultAnswer
+from tenants.api.wire import rendered
 from tenants.context import TenantLike
 
 
@@ -74,26 +75,6 @@ class AuditLogPage(_Answer):
     next_cursor: str
     oldest_kept: Annotated[AwareDatetime | None, Field(description="Null: nothing was ever purged.")]
     cold: Annotated[bool, Field(description="Whether a part of the page came from the archive.")]
-
-
-class FaultAnswer(BaseModel):
-    """One thing that is wrong: where (a JSON pointer into the body, or a query parameter), which rule, in words."""
-
-    pointer: str = ""
-    parameter: str = ""
-    code: str
-    detail: str
-
-
-class Problem(BaseModel):
-    """An error (RFC 9457). `errors` lists what is wrong with the input."""
-
-    type: str
-    title: str
-    status: int
-    detail: str
-    code: str
-    errors: list[FaultAnswer] = []
 
 
 class EventResult(_Answer):
@@ -187,8 +168,3 @@ def represent(entry: Any, tenant: TenantLike | None) -> dict[str, Any]:
 
 def _party(kind: str, key: str | None, label: str | None) -> dict[str, str]:
     return {"type": kind, "id": key or "", "label": label or ""}
-
-
-def rendered(time: datetime) -> str:
-    """Return an aware time as RFC 3339 in UTC, always with six digits of microseconds."""
-    return time.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"

@@ -5,13 +5,11 @@ Each path is answered with and without a trailing slash, and never redirected.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
-
-from django.urls import URLPattern, path, register_converter
+from django.urls import register_converter
 from django.urls.converters import StringConverter
 
 from audit.api import views
+from tenants.api.routes import both
 
 
 class AnyText(StringConverter):
@@ -21,11 +19,6 @@ class AnyText(StringConverter):
 
 
 register_converter(AnyText, "anytext")
-
-
-def both(route: str, view: Callable[..., Any]) -> list[URLPattern]:
-    """Return the patterns of a route with and without a trailing slash."""
-    return [path(route, view), path(f"{route}/", view)]
 
 
 urlpatterns = [

@@ -21,7 +21,6 @@ from audit.api.representation import (
     AuditLogAnswer,
     AuditLogPage,
     EventsInput,
-    Problem,
     RepeatedAnswer,
     StreamProblem,
     WriteAnswer,
@@ -31,6 +30,7 @@ from audit.entry import EntryQuerySet, as_uuid
 from audit.integrity.positions import locate
 from audit.models import AuditLog
 from audit.wire import EventInput
+from tenants.api.routes import PROBLEM, problems
 from tenants.bodies import body_of
 from tenants.context import TenantLike, current_scope
 from tenants.errors import BadInput, NotFound
@@ -39,17 +39,11 @@ from tenants.roles import Right
 
 _READ = frozenset({Right.READ_TRAIL, Right.READ_OWN})
 READING = {"GET": _READ, "HEAD": _READ}
-_PROBLEM = "application/problem+json"
-
-
-def problems(*statuses: int) -> dict[Any, Any]:
-    """Return the refusals of an endpoint as the OpenAPI document shows them."""
-    return {(code, _PROBLEM): Problem for code in statuses}
 
 
 def stream_problems(*statuses: int) -> dict[Any, Any]:
     """Return the same for an endpoint that takes a stream, whose refusals say how far it came."""
-    return {(code, _PROBLEM): StreamProblem for code in statuses}
+    return {(code, PROBLEM): StreamProblem for code in statuses}
 
 
 class TrailView(APIView):

@@ -6,10 +6,11 @@ from typing import Annotated, Any
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
 
-from audit import wire
-from audit.api.representation import TenantAnswer, rendered
+from audit.api.representation import TenantAnswer
 from subscriptions.lifecycle import MAX_REASON
 from subscriptions.models import Plan, TenantSubscription
+from tenants.api import wire
+from tenants.api.wire import rendered
 from tenants.errors import BadInput
 from tenants.models import Tenant
 

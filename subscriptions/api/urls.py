@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from audit.api.urls import both
 from subscriptions.api import views
+from tenants.api.routes import both
 
 urlpatterns = both("subscription", views.SubscriptionView.as_view())
 

@@ -12,7 +12,7 @@ from rest_framework.response import Response
 
 from audit.api import filters, paging
 from audit.api.representation import AuditLogAnswer, AuditLogPage, represent
-from audit.api.views import TrailView, problems
+from audit.api.views import TrailView
 from audit.entry import as_uuid
 from subscriptions import lifecycle, platform_log
 from subscriptions.api.representation import (
@@ -26,6 +26,7 @@ from subscriptions.api.representation import (
     tenant_answer,
 )
 from subscriptions.models import Plan, PlatformLog, TenantSubscription
+from tenants.api.routes import problems
 from tenants.context import TenantLike
 from tenants.errors import BadInput, NotFound
 from tenants.models import Tenant

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from audit import wire
 from audit.events import MAX_ENTRY_BYTES, Event, Operation, Outcome, Party, RequestContext, Source
 from audit.strict import parse
+from tenants.api.wire import moment
 from tenants.errors import BadInput, Fault, TooLarge, Unprocessable
 
 LEAST = {"action": "a", "resource": {"type": "t"}}
@@ -101,7 +102,7 @@ def test_size_is_counted_in_bytes() -> None:
     ],
 )
 def test_a_time_is_read_as_rfc_3339_says(text: str, expected: str) -> None:
-    assert wire.moment(text).isoformat() == expected
+    assert moment(text).isoformat() == expected
 
 
 @pytest.mark.parametrize(
@@ -113,7 +114,7 @@ def test_a_time_is_read_as_rfc_3339_says(text: str, expected: str) -> None:
 )  # fmt: skip
 def test_what_is_no_time_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match="time"):
-        wire.moment(text)
+        moment(text)
 
 
 JSON = st.recursive(

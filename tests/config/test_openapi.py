@@ -78,7 +78,8 @@ def test_the_pages_assets_are_served_from_here(world: World, host: str) -> None:
 
 
 def test_what_is_answered_fits_the_document(world: World) -> None:
-    from audit.api.representation import AuditLogAnswer, AuditLogPage, EventResults, Problem
+    from audit.api.representation import AuditLogAnswer, AuditLogPage, EventResults
+    from tenants.api.routes import Problem
 
     api = world.api(key="acme.admin")
     full = {**EVENT, "impersonator": {"type": "staff", "id": "1"}, "changes": {"a": 1}, "targets": [{"type": "t"}]}
