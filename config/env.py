@@ -7,11 +7,13 @@ raises `BadSetting`, whose message names the variable and says how to set it; `m
 from __future__ import annotations
 
 import os
+from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 _TRUE = {"1", "true", "yes", "on"}
 _FALSE = {"0", "false", "no", "off", ""}
+_MAIL_PORTS = {"smtp": 25, "smtp+tls": 587, "smtps": 465}
 
 
 class BadSetting(Exception):
@@ -104,3 +106,44 @@ def database(name: str) -> dict[str, object]:
         "PORT": str(port or said),
         "OPTIONS": options,
     }
+
+
+@dataclass(frozen=True, slots=True)
+class Mail:
+    """How e-mail leaves: Django's backend, and the server of SMTP."""
+
+    backend: str
+    host: str = ""
+    port: int = 25
+    user: str = ""
+    password: str = field(default="", repr=False)
+    starttls: bool = False
+    tls: bool = False
+
+
+def mail(name: str, default: str) -> Mail:
+    """Return NAME: `console:` (printed), `dummy:` (dropped), or `smtp://login:password@host:port`, the login optional.
+
+    `smtp+tls://` begins TLS by STARTTLS, `smtps://` speaks it from the start. The value is not repeated in messages.
+    """
+    form = "smtp+tls://login:password@host:587"
+    wrong = BadSetting(f"{name} is neither console: nor dummy: nor of the form {form}, with %40 for @ in a login.")
+    try:
+        url = urlsplit(text(name, default))
+        port = url.port
+    except ValueError:
+        raise wrong from None
+    backends = "django.core.mail.backends"
+    if url.scheme in {"console", "dummy"}:
+        return Mail(f"{backends}.{url.scheme}.EmailBackend")
+    if url.scheme not in _MAIL_PORTS or not url.hostname or url.path.strip("/"):
+        raise wrong
+    return Mail(
+        backend=f"{backends}.smtp.EmailBackend",
+        host=url.hostname,
+        port=port or _MAIL_PORTS[url.scheme],
+        user=unquote(url.username or ""),
+        password=unquote(url.password or ""),
+        starttls=url.scheme == "smtp+tls",
+        tls=url.scheme == "smtps",
+    )

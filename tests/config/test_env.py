@@ -146,3 +146,38 @@ def test_it_refuses_a_port_option_that_is_no_number(monkeypatch: pytest.MonkeyPa
     monkeypatch.setenv("THING", "postgresql://me@/db?host=/run&port=many")
     with pytest.raises(BadSetting, match=r"^THING: the port 'many' is not a number\.$"):
         env.database("THING")
+
+
+@pytest.mark.parametrize(
+    ("url", "found"),
+    [
+        ("console:", env.Mail("django.core.mail.backends.console.EmailBackend")),
+        ("dummy:", env.Mail("django.core.mail.backends.dummy.EmailBackend")),
+        ("smtp://relay", env.Mail("django.core.mail.backends.smtp.EmailBackend", "relay")),
+        (
+            "smtp+tls://me%40x.example:p%2Fw@mail.example",
+            env.Mail(
+                "django.core.mail.backends.smtp.EmailBackend", "mail.example", 587, "me@x.example", "p/w", starttls=True
+            ),
+        ),
+        (
+            "smtps://mail.example:4650",
+            env.Mail("django.core.mail.backends.smtp.EmailBackend", "mail.example", 4650, tls=True),
+        ),
+    ],
+)
+def test_it_reads_how_mail_leaves(monkeypatch: pytest.MonkeyPatch, url: str, found: env.Mail) -> None:
+    monkeypatch.setenv("THING", url)
+    assert env.mail("THING", "console:") == found
+
+
+@pytest.mark.parametrize(
+    "url", ["mail.example", "smtp://", "smtp://me:hunter2@host/x", "imap://me:hunter2@host", "smtp://me:hun/ter2@h:x"]
+)
+def test_it_refuses_a_malformed_mail_server_without_telling_the_password(
+    monkeypatch: pytest.MonkeyPatch, url: str
+) -> None:
+    monkeypatch.setenv("THING", url)
+    with pytest.raises(BadSetting, match=r"^THING is neither console: nor dummy: nor of the form") as caught:
+        env.mail("THING", "console:")
+    assert "hun" not in str(caught.value)
