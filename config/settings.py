@@ -83,14 +83,19 @@ SHARED_APPS = [
     "rest_framework",
     "drf_spectacular",
     "drf_spectacular_sidecar",
+    "django.contrib.humanize",
+    "allauth",
+    "allauth.account",
+    "allauth.mfa",
+    "allauth.usersessions",
 ]
 TENANT_APPS = ["audit"]
 INSTALLED_APPS = [*SHARED_APPS, *TENANT_APPS]
 
-# Nothing is cached by this alone; what an application caches is kept apart by tenant.
+# What an application caches is kept apart by tenant, in memory; attempts to sign in count in all processes.
 CACHES = {
     "default": {
-        "BACKEND": "django.core.cache.backends.locmem.LocMemCache",
+        "BACKEND": "tenants.accounts.cache.Cache",
         "KEY_FUNCTION": "tenants.pinned.cache_key",
     },
 }
@@ -105,12 +110,13 @@ MIDDLEWARE = [
     "tenants.bodies.Bodies",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
-    "django.contrib.sessions.middleware.SessionMiddleware",
+    "tenants.sessions.Sessions",
     "tenants.middleware.Gate",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "tenants.middleware.UnitOfWork",
+    "allauth.account.middleware.AccountMiddleware",
 ]
 TEMPLATES = [
     {
@@ -149,8 +155,40 @@ SESSION_ENGINE = "tenants.sessions"
 SESSION_COOKIE_NAME = "daybook_session"
 MESSAGE_STORAGE = "django.contrib.messages.storage.cookie.CookieStorage"
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.Argon2PasswordHasher"]
-LOGIN_URL = "/admin/login/"
+LOGIN_URL = "/accounts/login/"
 LOGIN_REDIRECT_URL = "/admin/"
+
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator", "OPTIONS": {"min_length": 12}},
+    {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
+]
+# Pages of accounts, by django-allauth.
+ACCOUNT_ADAPTER = "tenants.accounts.adapter.Accounts"
+ACCOUNT_USER_MODEL_USERNAME_FIELD = None
+ACCOUNT_LOGIN_METHODS = {"email"}
+ACCOUNT_SIGNUP_FIELDS = ["email*", "password1*"]
+ACCOUNT_PREVENT_ENUMERATION = True
+ACCOUNT_EMAIL_UNKNOWN_ACCOUNTS = False
+# Whoever administers has entered the address; to change it takes a link that is sent to the new one.
+ACCOUNT_EMAIL_VERIFICATION = "none"
+ACCOUNT_CHANGE_EMAIL = True
+ACCOUNT_EMAIL_NOTIFICATIONS = True
+ACCOUNT_EMAIL_SUBJECT_PREFIX = ""
+ACCOUNT_REAUTHENTICATION_REQUIRED = True
+ACCOUNT_SESSION_REMEMBER = True
+# Whoever may not see a page can sign in as somebody else, instead of being led in circles.
+ACCOUNT_AUTHENTICATED_LOGIN_REDIRECTS = False
+ACCOUNT_LOGOUT_REDIRECT_URL = LOGIN_URL
+ACCOUNT_PASSWORD_RESET_TOKEN_GENERATOR = "tenants.accounts.tokens.ResetTokens"  # noqa: S105 - a class
+PASSWORD_RESET_TIMEOUT = 60 * 60
+MFA_ADAPTER = "tenants.accounts.adapter.SecondFactors"
+MFA_SUPPORTED_TYPES = ["totp", "recovery_codes"]
+MFA_TOTP_ISSUER = "Daybook"
+MFA_TOTP_TOLERANCE = 1
+# Addresses were entered by whoever administers, so nobody blocks another's by signing up with it.
+MFA_ALLOW_UNVERIFIED_EMAIL = True
+MFA_RECOVERY_CODES_SHOW_ONCE = True
+USERSESSIONS_ADAPTER = "tenants.accounts.adapter.UserSessions"
 
 # --- e-mail: invitations are printed unless EMAIL_URL names a server
 _mail = env.mail("EMAIL_URL", "console:")

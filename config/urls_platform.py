@@ -17,6 +17,7 @@ urlpatterns = [
     path("api/v1/", include("audit.api.urls")),
     path("api/v1/", include("subscriptions.api.urls")),
     path("api/v1/platform/", include(platform_urlpatterns)),
+    path("accounts/", include("tenants.accounts.urls")),
     path("admin", RedirectView.as_view(pattern_name="admin:index")),
     path("admin/", site.urls),
 ]

@@ -14,6 +14,7 @@ urlpatterns = [
     *both("api/docs", openapi.DocsView.as_view()),
     path("api/v1/", include("audit.api.urls")),
     path("api/v1/", include("subscriptions.api.urls")),
+    path("accounts/", include("tenants.accounts.urls")),
     path("admin", RedirectView.as_view(pattern_name="admin:index")),
     path("admin/", site.urls),
 ]

@@ -9,11 +9,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from django.conf import settings
 from django.contrib import admin
 from django.contrib.admin.views.main import ChangeList
+from django.contrib.auth import REDIRECT_FIELD_NAME
 from django.db.models import Model, QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
-from django.urls import URLPattern, URLResolver, path
+from django.urls import URLPattern, URLResolver, path, reverse
 from django.utils.http import urlencode
 
 from tenants import people
@@ -67,8 +69,11 @@ class Site(admin.AdminSite):
 
     @outside_unit
     def login(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
-        """Sign in. The gate looks the person up, so no unit of work is open here."""
-        return super().login(request, extra_context)
+        """Lead to the one page where people sign in, which counts attempts and asks for the second factor."""
+        if self.has_permission(request):
+            return HttpResponseRedirect(reverse("admin:index"))
+        target = request.GET.get(REDIRECT_FIELD_NAME) or reverse("admin:index")
+        return HttpResponseRedirect(f"{settings.LOGIN_URL}?{urlencode({REDIRECT_FIELD_NAME: target})}")
 
     def index(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> Any:
         """Show what there is to see; a single page is shown itself."""

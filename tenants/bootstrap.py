@@ -7,6 +7,7 @@ from pathlib import Path
 import psycopg
 from psycopg import sql
 
+_ROLES = ("owner", "app", "platform", "auditor", "account", "guard", "tenant", "login")
 _FOLDER = Path(__file__).parent / "sql"
 
 
@@ -17,7 +18,7 @@ def bootstrap(
 
     The logins are `<prefix>_owner` (for MIGRATION_DATABASE_URL) and `<prefix>_app` (for DATABASE_URL).
     """
-    roles = {role: f"{prefix}_{role}" for role in ("owner", "app", "platform", "auditor", "guard", "tenant", "login")}
+    roles = {role: f"{prefix}_{role}" for role in _ROLES}
     with psycopg.connect(admin_dsn, autocommit=True) as connection:
         if not connection.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", [roles["owner"]]).fetchone():
             with connection.transaction():

@@ -19,7 +19,15 @@ from uuid import UUID
 from django.db import connections
 
 from tenants.backend.base import DatabaseWrapper
-from tenants.backend.unit import SHARED_SCHEMA, Binding, auditor_role, current, platform_role, tenant_role
+from tenants.backend.unit import (
+    SHARED_SCHEMA,
+    Binding,
+    account_role,
+    auditor_role,
+    current,
+    platform_role,
+    tenant_role,
+)
 from tenants.errors import NoScope, ScopeConflict
 
 
@@ -29,6 +37,7 @@ class Realm(StrEnum):
     TENANT = "tenant"
     PLATFORM = "platform"
     GATE = "gate"
+    ACCOUNT = "account"
 
 
 class TenantLike(Protocol):
@@ -99,6 +108,8 @@ class Scope:
     # The entry of this trail that says why row changes are not captured at the moment.
     paused: UUID | None = None
     late: Callable[[], Actor | None] | None = None
+    # Of the pages of accounts: the tenant on whose host they are asked for (None: the platform's).
+    side: TenantLike | None = None
 
     @property
     def actor(self) -> Actor:
@@ -123,13 +134,15 @@ class Scope:
     def entered(self) -> bool:
         """Whether this is the platform within a tenant, in the platform's own transaction."""
         outer = self.parent if self.realm is Realm.TENANT else None
-        return outer is not None and (outer.realm is Realm.PLATFORM or outer.entered)
+        return outer is not None and (outer.realm in {Realm.PLATFORM, Realm.ACCOUNT} or outer.entered)
 
     def binding(self) -> Binding:
         """Return what the first message of the unit of work says."""
         if self.realm is Realm.GATE:
             return Binding(role=None, path=("gate",))
         context = self.context()
+        if self.realm is Realm.ACCOUNT:
+            return Binding(role=account_role(), path=(SHARED_SCHEMA,), context=context)
         if self.tenant is None:
             return Binding(role=platform_role(), path=(SHARED_SCHEMA,), context=context)
         path = (self.tenant.schema_name, SHARED_SCHEMA)
@@ -156,6 +169,7 @@ class Scope:
             "agent": _text(origin.user_agent),
             "reason": f'"{self.reason}"' if self.reason else None,
             "paused": f'"{self.paused}"' if self.paused else None,
+            "side": f'"{self.side.id if self.side else Realm.PLATFORM}"' if self.realm is Realm.ACCOUNT else None,
         }
         more = "".join(f', "{name}": {value}' for name, value in known.items() if value)
         person = ', "person": true' if self.pointer else ""
@@ -280,6 +294,32 @@ def enter_tenant(tenant: TenantLike, *, reason: UUID | None = None) -> Opening:
     return Opening(make)
 
 
+def account_scope(side: TenantLike | None, *, actor: Actor, origin: Origin) -> Opening:
+    """Open a unit of work of the pages of accounts, on a tenant's host or on the platform's (None).
+
+    Row security shows it the people who may enter this side, their addresses, second factors and sessions; it may
+    ask the gate for a person. `at_side` is how it writes into the trail of its side.
+    """
+    return Opening(lambda parent: Scope(Realm.ACCOUNT, None, actor, origin, parent, side=side))
+
+
+def at_side() -> Opening:
+    """Within a unit of accounts, append to the trail of its side in the same transaction, then come back.
+
+    Raises NoScope, ScopeConflict.
+    """
+
+    def make(outer: Scope | None) -> Scope:
+        if outer is None:
+            raise NoScope
+        if outer.realm is not Realm.ACCOUNT:
+            raise ScopeConflict
+        realm = Realm.TENANT if outer.side else Realm.PLATFORM
+        return Scope(realm, outer.side, outer.actor, outer.origin, outer)
+
+    return Opening(make)
+
+
 def gate_scope(database: str = "default") -> Opening:
     """Open the gate of a database: the login role, which may call the gate's functions and nothing else."""
     return Opening(lambda parent: Scope(Realm.GATE, None, ANONYMOUS, Origin(), parent, database))
@@ -290,6 +330,9 @@ def _open_allowed(scope: Scope) -> bool:
     parent = scope.parent
     if parent is None:
         return True
+    if parent.realm is Realm.ACCOUNT:
+        own = Realm.TENANT if parent.side else Realm.PLATFORM
+        return scope.realm is own and scope.tenant is parent.side and scope.actor is parent.actor
     if parent.realm is Realm.PLATFORM and scope.realm is Realm.TENANT:
         return scope.origin is parent.origin and scope.actor is parent.actor
     same_tenant = (scope.tenant.id if scope.tenant else None) == (parent.tenant.id if parent.tenant else None)

@@ -1,12 +1,13 @@
 """Who is calling, before a tenant is known: hosts, keys, people and sessions, read through the gate's functions.
 
 Each function opens a transaction of the login role, which may call `gate.*` and nothing else. None may be
-called inside a unit of work.
+called inside a unit of work, but for some in one of the pages of accounts.
 """
 
 from __future__ import annotations
 
 import hashlib
+from contextlib import nullcontext
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -14,7 +15,7 @@ from uuid import UUID
 
 from django.db import ProgrammingError, connection
 
-from tenants.context import gate_scope
+from tenants.context import Realm, gate_scope, scope_or_none
 from tenants.models import User
 from tenants.roles import Role
 
@@ -125,7 +126,10 @@ def ready() -> bool:
 
 
 def _call(query: str, *arguments: Any) -> tuple[Any, ...] | None:
-    with gate_scope(), connection.cursor() as cursor:
+    scope = scope_or_none()
+    # The pages of accounts may call some of the functions by their own role, within their own transaction.
+    inside = scope is not None and scope.realm is Realm.ACCOUNT
+    with nullcontext() if inside else gate_scope(), connection.cursor() as cursor:
         cursor.execute(query, arguments)
         row: tuple[Any, ...] | None = cursor.fetchone()
         return row

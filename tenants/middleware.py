@@ -14,10 +14,11 @@ from django.urls import Resolver404, resolve
 from django.utils.module_loading import import_string
 
 from tenants.callers import Caller, caller_of, client_ip, decided_by_view, host_name
-from tenants.context import ANONYMOUS, Origin, roll_back
-from tenants.errors import DomainError
+from tenants.context import ANONYMOUS, Origin, account_scope, roll_back
+from tenants.errors import DomainError, NotAllowed
 
 _MAX_PATH = 1000
+_MARKS = ("outside_unit", "authenticates_itself", "in_accounts")
 Handler = Callable[[HttpRequest], HttpResponseBase]
 
 
@@ -40,6 +41,12 @@ def authenticates_itself(view: Callable[..., Any]) -> Callable[..., Any]:
     return view
 
 
+def in_accounts(view: Callable[..., Any]) -> Callable[..., Any]:
+    """Mark a page of accounts: it gets a unit of work of its own realm, and serves people alone, signed in or not."""
+    view.in_accounts = True  # type: ignore[attr-defined]
+    return view
+
+
 class Gate:
     """Sets `request.caller`, `request.user` and the URLs of the host; answers refusals itself."""
 
@@ -53,7 +60,7 @@ class Gate:
         platform = host_name(request) in settings.PLATFORM_HOSTS
         urls = settings.ROOT_URLCONF if platform else settings.TENANT_URLCONF
         try:
-            caller = caller_of(request, _origin(request), own=lambda: _is(request, "authenticates_itself", urls))
+            caller = caller_of(request, _origin(request), own=lambda: "authenticates_itself" in _marks(request, urls))
         except (DomainError, DatabaseError) as error:
             return _render(request, error)
         request.caller, request.user = caller, caller.user  # type: ignore[attr-defined]
@@ -73,27 +80,47 @@ class UnitOfWork:
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
         """Answer within the caller's scope."""
         caller: Caller | None = getattr(request, "caller", None)
-        if caller is None or _is(request, "outside_unit"):
+        marks = _marks(request)
+        if caller is None or "outside_unit" in marks:
             return self._outside(request, caller)
+        try:
+            if "in_accounts" in marks:
+                return self._in_accounts(request, caller)
+            return self._in_scope(request, caller, own="authenticates_itself" in marks)
+        except (DomainError, DatabaseError) as error:
+            return _render(request, error)
+
+    def _in_scope(self, request: HttpRequest, caller: Caller, *, own: bool) -> HttpResponseBase:
         late = None
-        if caller.tenant and _is(request, "authenticates_itself"):
+        if caller.tenant and own:
             # Whatever a session says, who calls is for the view to say.
             caller, late = replace(caller, actor=ANONYMOUS), partial(decided_by_view, request, request.user)
         elif not caller.known:
             # An anonymous caller gets no scope: whatever such a view does, it sends no query.
             return self.get_response(request)
-        try:
-            with caller.scope(late) as scope:
-                response = self.get_response(request)
-                if not connections[scope.alias].needs_rollback:
-                    # Asked here at the latest: a view may have answered, or refused, whom it knows without a query.
-                    _ = scope.actor
-                if response.status_code >= 400:  # noqa: PLR2004
-                    roll_back()
-            if response.status_code == 403:  # noqa: PLR2004
-                _record_denial(request, replace(caller, actor=scope.known))
-        except (DomainError, DatabaseError) as error:
-            return _render(request, error)
+        with caller.scope(late) as scope:
+            response = self.get_response(request)
+            if not connections[scope.alias].needs_rollback:
+                # Asked here at the latest: a view may have answered, or refused, whom it knows without a query.
+                _ = scope.actor
+            if response.status_code >= 400:  # noqa: PLR2004
+                roll_back()
+        if response.status_code == 403:  # noqa: PLR2004
+            _record_denial(request, replace(caller, actor=scope.known))
+        return response
+
+    def _in_accounts(self, request: HttpRequest, caller: Caller) -> HttpResponseBase:
+        """Answer a page of accounts. What it notes of attempts is kept with any answer that it means to give."""
+        notes: list[Callable[[], None]] = []
+        request.after_unit = notes  # type: ignore[attr-defined]
+        if caller.known and not caller.by_session:
+            raise NotAllowed("These pages are for people, who sign in by themselves. Send no key here.")
+        with account_scope(caller.tenant, actor=caller.actor, origin=caller.origin):
+            response = self.get_response(request)
+            if response.status_code >= 500:  # noqa: PLR2004
+                roll_back()
+        for note in notes:
+            note()
         return response
 
     def _outside(self, request: HttpRequest, caller: Caller | None) -> HttpResponseBase:
@@ -117,15 +144,15 @@ def _origin(request: HttpRequest) -> Origin:
     return Origin(ip=client_ip(request), user_agent=agent, request_id=getattr(request, "id", None), source=source)
 
 
-def _is(request: HttpRequest, mark: str, urls: str | None = None) -> bool:
-    """Tell whether the view of a request, a function or a class, carries a mark."""
+def _marks(request: HttpRequest, urls: str | None = None) -> set[str]:
+    """Return the marks that the view of a request, a function or a class, carries."""
     try:
         match = resolve(request.path_info, urls or getattr(request, "urlconf", None) or settings.ROOT_URLCONF)
     except Resolver404:
-        return False
+        return set()
     made_of = getattr(match.func, "cls", None) or getattr(match.func, "view_class", None)
-    marked = getattr(match.func, mark, False) or getattr(made_of, mark, False)
-    return bool(marked(request) if callable(marked) else marked)
+    found = {mark: getattr(match.func, mark, False) or getattr(made_of, mark, False) for mark in _MARKS}
+    return {mark for mark, value in found.items() if (value(request) if callable(value) else value)}
 
 
 def _render(request: HttpRequest, error: Exception) -> HttpResponse:

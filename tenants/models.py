@@ -11,6 +11,7 @@ from django.db import models
 from django.db.models.functions import Now
 from django_tenants.models import DomainMixin, TenantMixin
 
+from tenants.entrance import Attempt  # noqa: F401 - Django looks for models here
 from tenants.pinned import PinnedQuerySet
 from tenants.roles import Role, StaffRole
 
@@ -141,6 +142,16 @@ class User(AbstractBaseUser):
 
         people.delete_user(self)
         return 1, {"tenants.User": 1}
+
+    def check_password(self, raw_password: str | None) -> bool:
+        """Tell whether this is the password, of a person whom the gate has told of."""
+        from django.contrib.auth.hashers import check_password  # noqa: PLC0415
+
+        return check_password(raw_password or "", self.password_hash)
+
+    def has_usable_password(self) -> bool:
+        """Tell whether a password can be right at all, of a person whom the gate has told of."""
+        return bool(self.password_hash)
 
     def get_session_auth_hash(self) -> str:
         """Return what ends the person's sessions when the password changes."""

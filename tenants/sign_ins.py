@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from django.contrib.auth import signals
@@ -23,7 +24,8 @@ def note_sign_in(request: HttpRequest, user: User, **_kwargs: object) -> None:
     request.session[REALM_SESSION_KEY] = realm_of(tenant)
     request.session[SLUG_SESSION_KEY] = tenant.slug if tenant else ""
     gate.signed_in(user)
-    _record(person(user, tenant, request.caller.origin), "user.signed_in", user)  # type: ignore[attr-defined]
+    signed_in = person(user, tenant, request.caller.origin)  # type: ignore[attr-defined]
+    after_unit(request, lambda: _record(signed_in, "user.signed_in", user))
 
 
 @receiver(signals.user_logged_out)
@@ -31,7 +33,7 @@ def note_sign_out(request: HttpRequest, user: User | None, **_kwargs: object) ->
     """Note that somebody signed out."""
     caller: Caller | None = getattr(request, "caller", None)
     if user is not None and caller is not None and caller.known:
-        _record(caller, "user.signed_out", user)
+        after_unit(request, lambda: _record(caller, "user.signed_out", user))
 
 
 @receiver(signals.user_login_failed)
@@ -42,22 +44,36 @@ def note_refused_sign_in(credentials: dict[str, Any], request: HttpRequest | Non
     may well be a password, typed into the wrong field.
     """
     caller: Caller | None = getattr(request, "caller", None)
-    if caller is None:
+    if request is None or caller is None:
         return
-    address = _address(credentials)
+    after_unit(request, lambda: record_refused(caller, address_in(credentials), "failure"))
+
+
+def record_refused(caller: Caller, address: str, outcome: str, reason: str = "") -> None:
+    """Record, outside any unit of work, that a sign-in under an address was refused."""
     known = gate.person(email=address, tenant_id=caller.tenant.id if caller.tenant else None) if address else None
     key = str(known.pk) if known and may_enter(known, caller.tenant) else "unknown"
     with caller.scope():
-        recording.record("user.sign_in_failed", ("user", key, address), outcome="failure")
+        recording.record("user.sign_in_failed", ("user", key, address), outcome=outcome, description=reason)
 
 
-def _address(credentials: dict[str, Any]) -> str:
+def address_in(credentials: dict[str, Any]) -> str:
+    """Return the address that somebody typed to sign in, or nothing where it is no address."""
     said = str(credentials.get("username") or credentials.get("email") or "")
     try:
         validate_email(said)
     except ValidationError:
         return ""
     return said
+
+
+def after_unit(request: HttpRequest, note: Callable[[], None]) -> None:
+    """Do something outside the unit of accounts that the request is in, right after it; without one, now."""
+    waiting: list[Callable[[], None]] | None = getattr(request, "after_unit", None)
+    if waiting is None:
+        note()
+    else:
+        waiting.append(note)
 
 
 def _record(caller: Caller, action: str, user: User) -> None:

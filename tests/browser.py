@@ -23,8 +23,8 @@ class Browser:
     def __init__(self, world: World, host: str, name: str | None = None) -> None:
         self.client = world.api(host).client
         if name:
-            form = {"username": address(name), "password": "correct horse battery staple", "next": "/admin/"}
-            answer = self.client.post("/admin/login/", form)
+            form = {"login": address(name), "password": "correct horse battery staple", "next": "/admin/"}
+            answer = self.client.post("/accounts/login/", form)
             assert (answer.status_code, answer["Location"]) == (302, "/admin/"), answer.content
 
     def get(self, path: str, **parameters: Any) -> Any:

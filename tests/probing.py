@@ -259,10 +259,10 @@ def _session(world: World, side: str, name: str) -> Callable[[str], Api]:
 
 
 def send(api: Api, method: str, path: str, ask: Ask) -> Any:
-    """Send a request; forms for the admin, JSON for everything else."""
+    """Send a request; forms for pages, JSON for everything else."""
     if method == "GET":
         return api.client.get(path, ask.query, headers=api.headers)
-    if path.startswith("/admin") and method == "POST":
+    if path.startswith(("/admin", "/accounts")) and method == "POST":
         return api.client.post(path, ask.body or {}, headers=api.headers)
     data = json.dumps(ask.body or {})
     return api.client.generic(method, path, data, content_type="application/json", headers=api.headers)

@@ -191,9 +191,9 @@ class Api:
         return self.client.post(path, data, content_type="application/json", headers={**self.headers, **headers})
 
     def sign_in(self, name: str, password: str = PASSWORD) -> Any:
-        """Sign in as a person through the admin's form; return the answer."""
-        form = {"username": address(name), "password": password, "next": "/admin/"}
-        return self.client.post("/admin/login/", form)
+        """Sign in as a person through the form; return the answer."""
+        form = {"login": address(name), "password": password, "next": "/admin/"}
+        return self.client.post("/accounts/login/", form)
 
 
 def uuid_of(entry: Any) -> UUID:

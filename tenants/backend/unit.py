@@ -41,6 +41,11 @@ def auditor_role() -> str:
     return f"{settings.DATABASE_ROLE_PREFIX}_auditor"
 
 
+def account_role() -> str:
+    """Return the role of the pages where people sign in and see to their accounts: no trail, no credential."""
+    return f"{settings.DATABASE_ROLE_PREFIX}_account"
+
+
 def tenant_role(tenant_id: UUID) -> str:
     """Return the role of one tenant. Roles are cluster-wide, so the name carries the tenant's random id."""
     return f"{settings.DATABASE_ROLE_PREFIX}_t_{tenant_id.hex}"

@@ -22,7 +22,7 @@ import tenants.sql
 
 # The schemas that all tenants share; `public` is there to stay empty.
 SHARED = ("shared", "gate", "guard", "public")
-FIXED = ("owner", "app", "platform", "auditor", "guard", "tenant", "login")
+FIXED = ("owner", "app", "platform", "auditor", "account", "guard", "tenant", "login")
 
 Key = tuple[str, str, str]
 Facts = dict[Key, str]

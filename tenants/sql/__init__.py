@@ -10,7 +10,7 @@ from django.conf import settings
 def load(folder: str, name: str, **names: str) -> str:
     """Return a `.sql` file with its `{names}` filled in: the application's roles, and those given."""
     prefix = settings.DATABASE_ROLE_PREFIX
-    roles = {role: f"{prefix}_{role}" for role in ("platform", "auditor", "guard", "tenant", "login")}
+    roles = {role: f"{prefix}_{role}" for role in ("platform", "auditor", "account", "guard", "tenant", "login")}
     app = str(settings.DATABASES["default"]["USER"])
     roles |= {"prefix": prefix, "app": app, "owner": settings.DATABASE_OWNER_ROLE, **names}
     text = (Path(folder) / name).read_text(encoding="utf-8")

@@ -81,22 +81,15 @@ LANGUAGE sql STABLE SECURITY DEFINER SET search_path = shared, pg_temp AS $$
 $$;
 
 -- What the platform does with people beyond its rights on tables: nobody reads or writes credentials.
+-- (guard.delete_person stands in accounts.sql, after the tables that it clears.)
 CREATE FUNCTION guard.set_password(person uuid, new_password text) RETURNS void
 LANGUAGE sql SECURITY DEFINER SET search_path = shared, pg_temp AS $$
   INSERT INTO tenants_credential (user_id, password) VALUES (person, new_password)
   ON CONFLICT (user_id) DO UPDATE SET password = excluded.password
 $$;
 
-CREATE FUNCTION guard.delete_person(person uuid) RETURNS void
-LANGUAGE sql SECURITY DEFINER SET search_path = shared, pg_temp AS $$
-  -- The memberships last: by them the tenants are found whose trails are told. (Foreign keys are checked at the end.)
-  DELETE FROM tenants_credential WHERE user_id = person;
-  DELETE FROM tenants_apikey WHERE user_id = person;
-  DELETE FROM tenants_user WHERE id = person;
-  DELETE FROM tenants_membership WHERE user_id = person;
-$$;
-REVOKE ALL ON FUNCTION guard.set_password, guard.delete_person FROM PUBLIC;
-GRANT EXECUTE ON FUNCTION guard.set_password, guard.delete_person TO "{platform}";
+REVOKE ALL ON FUNCTION guard.set_password FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION guard.set_password TO "{platform}";
 
 REVOKE ALL ON ALL FUNCTIONS IN SCHEMA gate FROM PUBLIC;
 GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA gate TO "{app}";

@@ -14,6 +14,7 @@ from probing import (
     STRANGE,
     Actor,
     Ask,
+    Endpoint,
     Plant,
     Probe,
     actors,
@@ -106,9 +107,32 @@ def looked(planted: Plant, _actor: Actor) -> list[Ask]:
     return [Ask(query=one) for one in filters]
 
 
-def signed_in(planted: Plant, _actor: Actor) -> list[Ask]:
-    """Sign in with a foreign address and a wrong password."""
-    return [Ask(body={"username": planted.ids["email"], "password": "wrong"}, foreign=False)]
+def account(planted: Plant, _actor: Actor) -> list[Ask]:
+    """Look at a page of accounts, or send it all that its forms take, of somebody else."""
+    email = planted.ids["email"]
+    words = {"login": email, "email": email, "action_add": "", "action_primary": "", "action_remove": "", "code": "1"}
+    return [Ask(body={**words, "password": "wrong", "oldpassword": "wrong", "password1": "x" * 20}, foreign=False)]
+
+
+def reset_link(planted: Plant, _actor: Actor) -> list[Ask]:
+    """Set somebody else's password by a link that was never sent."""
+    person = planted.ids["user"].replace("-", "")
+    return [Ask({"uidb36": person, "key": "set-password"}, body={"password1": "x" * 20}, foreign=False)]
+
+
+def confirmation(planted: Plant, _actor: Actor) -> list[Ask]:
+    """Confirm an address by a link that was never sent."""
+    return [Ask({"key": planted.ids["user"]}, foreign=False)]
+
+
+def probe_of_account(endpoint: Endpoint, method: str) -> Probe:
+    """Return the probe of one of django-allauth's pages: what they take is told by their names."""
+    if endpoint.route == "accounts/logout":
+        # It ends the actor's own session: its form is sent to no one's.
+        return plain if method == "GET" else lambda _plant, _actor: []
+    if "uidb36" in endpoint.parameters:
+        return reset_link
+    return confirmation if endpoint.parameters else account
 
 
 def label(app: str) -> Probe:
@@ -118,6 +142,12 @@ def label(app: str) -> Probe:
 
 APP = {"app_label": "audit"}
 OBJECT = by_ids("object_id", "entry", "user")
+ACCOUNTS = {
+    f"{method} {it.route}": probe_of_account(it, method)
+    for it in endpoints(HOSTS["acme"])
+    if it.route.startswith("accounts/")
+    for method in it.methods
+}
 # One line for each method of each route of both hosts; the test that compares fails without it.
 PROBES: dict[str, Probe] = {
     "GET healthz": plain, "POST healthz": plain, "GET readyz": plain, "POST readyz": plain,
@@ -137,7 +167,8 @@ PROBES: dict[str, Probe] = {
     "GET api/v1/platform/platform-logs": lists(),
     "GET api/v1/platform/platform-logs/<str:entry_id>": by_ids("entry_id", "entry", "first"),
     "GET admin": plain, "POST admin": plain,
-    "GET admin/login": plain, "POST admin/login": signed_in,
+    "GET admin/login": plain, "POST admin/login": plain,
+    **ACCOUNTS,
     # Signing out ends the actor's own session: its form is sent to no one's.
     "GET admin/logout": plain, "POST admin/logout": lambda _plant, _actor: [],
     "GET admin/jsi18n": plain, "POST admin/jsi18n": plain,
@@ -225,13 +256,14 @@ def test_no_endpoint_breaks_or_answers_on_a_method_that_it_does_not_offer(
 def test_those_who_may_see_a_canary_do(world: World, plants: list[Plant]) -> None:
     """Otherwise the probe would find nothing because there is nothing to find."""
     acme, globex, platform = plants
+    everybody = {actor.name: actor for actor in actors(world)}
     for name, planted in (("bob", acme), ("charlie", globex), ("key acme.read", acme)):
-        actor = replace(actor_named(world, name), sees=frozenset())
+        actor = replace(everybody[name], sees=frozenset())
         seen = {it.what.removeprefix("shows ") for it in run(actor, [planted], PROBES, under="api/")}
         wanted = [planted.ids[kind] for kind in ("label", "who", "text", "value", "agent", "request", "ip")]
         assert set(wanted) - seen == set()
         assert planted.ids["subscription"] in seen
-    sam = replace(actor_named(world, "key sam"), sees=frozenset())
+    sam = replace(everybody["key sam"], sees=frozenset())
     seen = {it.what.removeprefix("shows ") for it in run(sam, [platform], PROBES, under="api/")}
     assert {platform.ids[kind] for kind in ("label", "text", "value")} <= seen
 

@@ -12,7 +12,7 @@ import pytest
 
 from tenants.bootstrap import bootstrap
 
-ROLES = ("owner", "app", "platform", "auditor", "guard", "tenant", "login")
+ROLES = ("owner", "app", "platform", "auditor", "account", "guard", "tenant", "login")
 
 
 @pytest.fixture

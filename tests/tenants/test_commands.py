@@ -235,8 +235,8 @@ def test_createsuperuser_makes_a_member_of_staff_who_can_sign_in(world: World, m
         ("credential", "created"),
         ("user", "created"),
     ]
-    form = {"username": "root@daybook.example", "password": "a long secret"}
-    assert world.api("platform").client.post("/admin/login/", form).status_code == 302
+    form = {"login": "root@daybook.example", "password": "a long secret"}
+    assert world.api("platform").client.post("/accounts/login/", form).status_code == 302
 
 
 def test_createsuperuser_without_input_takes_the_password_from_the_environment(
@@ -294,7 +294,7 @@ def test_changepassword_asks_twice_at_a_terminal(world: World, monkeypatch: pyte
 
     monkeypatch.setattr("sys.stdin", Terminal())
     before = world.person("alice").password_hash
-    typed = iter(["one secret", "another secret", "one secret", "one secret"])
+    typed = iter(["one long secret", "another secret", "one long secret", "one long secret"])
     monkeypatch.setattr("getpass.getpass", lambda _prompt: next(typed))
     with pytest.raises(CommandError, match="differ"):
         call_command("changepassword", address("alice"))

@@ -12,6 +12,7 @@ from tenants import gate, people, provisioning
 from tenants.callers import client_ip
 from tenants.context import SYSTEM
 from tenants.models import Tenant, User
+from tenants.sessions import SessionStore
 
 TRAIL = "/api/v1/audit-logs"
 
@@ -210,7 +211,7 @@ def test_a_suspended_tenants_member_is_403_with_an_entry_that_names_him(world: W
 
 def test_a_suspended_tenants_unknown_visitor_is_403_and_leaves_no_entry(world: World) -> None:
     before = suspend(world)
-    for answer in (world.api().get(TRAIL), world.api().get("/admin/login/"), world.api().sign_in("alice")):
+    for answer in (world.api().get(TRAIL), world.api().get("/accounts/login/"), world.api().sign_in("alice")):
         assert answer.status_code == 403
     assert added(world, before) == {}
 
@@ -257,8 +258,17 @@ def test_a_session_of_staff_is_nobody_on_a_tenants_host(world: World) -> None:
 
 def test_a_session_key_is_nowhere_in_the_database(world: World) -> None:
     session = session_of(world, "alice")
-    assert session not in str(world.sql("SELECT t::text FROM shared.tenants_session t"))
-    assert world.sql("SELECT count(*) FROM shared.tenants_session WHERE digest = %s", gate.digest(session)) == [(1,)]
+    for table in ("tenants_session", "usersessions_usersession"):
+        assert session not in str(world.sql(f"SELECT t::text FROM shared.{table} t"))
+    key = str(SessionStore.of(session).session_key)
+    assert world.sql("SELECT count(*) FROM shared.tenants_session WHERE digest = %s", gate.digest(key)) == [(1,)]
+
+
+def test_what_the_database_knows_of_a_session_opens_nothing(world: World) -> None:
+    session = session_of(world, "alice")
+    ((key,),) = world.sql("SELECT session_key FROM shared.usersessions_usersession")
+    assert with_session(world, "acme", session).get(TRAIL).status_code == 200
+    assert with_session(world, "acme", key).get(TRAIL).status_code == 401
 
 
 def end_membership(world: World) -> None:

@@ -21,19 +21,22 @@ FOR_ALL = {
     "subscriptions_plan",
 }
 FOR_NO_ROLE = {
+    "account_emailconfirmation",
     "django_migrations",
     "tenants_credential",
     "tenants_schematemplate",
     "tenants_session",
     "tenants_tenantmigration",
 }
-FOR_NO_TENANT = FOR_NO_ROLE | {"platform_log", "platform_user_agent"}
+# The role of the pages of accounts alone sees these: tests/tenants/accounts/test_walls.py.
+FOR_ACCOUNTS = {"account_emailaddress", "mfa_authenticator", "tenants_attempt", "usersessions_usersession"}
+FOR_NO_TENANT = FOR_NO_ROLE | FOR_ACCOUNTS | {"platform_log", "platform_user_agent"}
 # How a row says whose it is, where that is not `tenant_id`.
 OWNER_OF_ROW = {
     "tenants_tenant": "id",
     "tenants_user": "(SELECT m.tenant_id FROM shared.tenants_membership m WHERE m.user_id = x.id LIMIT 1)",
 }
-ROLES = [f"daybook_{role}" for role in ("app", "platform", "auditor", "tenant", "guard", "login", "cell_1")]
+ROLES = [f"daybook_{role}" for role in ("app", "platform", "auditor", "account", "tenant", "guard", "login", "cell_1")]
 WRITES = ("INSERT", "UPDATE", "DELETE", "TRUNCATE", "REFERENCES", "TRIGGER")
 
 
@@ -96,6 +99,12 @@ def test_a_tenants_role_may_write_no_shared_table_and_read_none_that_is_not_for_
     for table in whole_tables(world):
         allowed = privileges(world, tenant_role(world, "acme"), table)
         assert (table, allowed) == (table, set() if table in FOR_NO_TENANT else {"SELECT"})
+
+
+def test_no_other_role_may_do_anything_with_the_tables_of_accounts(world: World) -> None:
+    for table in FOR_ACCOUNTS:
+        for role in set(ROLES) - {"daybook_account"}:
+            assert (table, role, privileges(world, role, table)) == (table, role, set())
 
 
 def test_no_role_may_read_credentials_and_sessions(world: World) -> None:

@@ -143,14 +143,15 @@ def test_data_that_was_altered_is_not_believed(world: World) -> None:
 
 def test_signing_in_replaces_the_session_of_a_stranger(world: World) -> None:
     """A key known before the sign-in is worth nothing after it."""
-    stranger = str(begun(colour="green").session_key)
+    planted = begun(colour="green")
+    stranger = str(planted.secret)
     client = world.api("acme").client
     client.cookies[settings.SESSION_COOKIE_NAME] = stranger
     browser = Browser(world, "acme")
     browser.client = client
-    form = {"username": "alice@acme.example", "password": "correct horse battery staple", "next": "/admin/"}
-    assert browser.post("/admin/login/", **form).status_code == 302
+    form = {"login": "alice@acme.example", "password": "correct horse battery staple", "next": "/admin/"}
+    assert browser.post("/accounts/login/", **form).status_code == 302
     mine = client.cookies[settings.SESSION_COOKIE_NAME].value
     assert mine != stranger
-    assert gate.load_session(stranger) is None
-    assert gate.load_session(mine) is not None
+    assert gate.load_session(str(planted.session_key)) is None
+    assert SessionStore.of(mine).load()["_auth_user_id"] == str(world.person("alice").pk)

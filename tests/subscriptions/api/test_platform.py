@@ -95,9 +95,9 @@ def test_a_signed_in_member_of_staff_reads_by_session_and_writes_with_a_csrf_tok
 
     api = world.api("platform")
     api.client = Client(raise_request_exception=False, headers={"host": "localhost"}, enforce_csrf_checks=True)
-    token = api.client.get("/admin/login/").cookies["csrftoken"].value
-    form = {"username": "bill@daybook.example", "password": "correct horse battery staple", "next": "/admin/"}
-    assert api.client.post("/admin/login/", {**form, "csrfmiddlewaretoken": token}).status_code == 302
+    token = api.client.get("/accounts/login/").cookies["csrftoken"].value
+    form = {"login": "bill@daybook.example", "password": "correct horse battery staple", "next": "/admin/"}
+    assert api.client.post("/accounts/login/", {**form, "csrfmiddlewaretoken": token}).status_code == 302
     assert api.get(f"{BASE}/plans").status_code == 200
     assert_problem(api.post(CHANGE, BODY), 403)
     assert (plan_of(world, "acme"), changes(world)) == ("free", 0)
