@@ -190,6 +190,9 @@ MFA_ALLOW_UNVERIFIED_EMAIL = True
 MFA_RECOVERY_CODES_SHOW_ONCE = True
 USERSESSIONS_ADAPTER = "tenants.accounts.adapter.UserSessions"
 
+# Networks in which identity providers may stand although they are not of the open Internet: 10.20.0.0/16, ...
+OIDC_ALLOWED_NETWORKS = env.words("OIDC_ALLOWED_NETWORKS", "")
+
 # --- e-mail: invitations are printed unless EMAIL_URL names a server
 _mail = env.mail("EMAIL_URL", "console:")
 EMAIL_BACKEND = _mail.backend

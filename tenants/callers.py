@@ -21,6 +21,7 @@ from tenants.apikeys import KEY_PREFIX
 from tenants.context import ANONYMOUS, Actor, Origin, Scope, platform_scope, tenant_scope
 from tenants.errors import BadKey, ForeignKeyHost, NotAllowed, NotSignedIn, Refused, TenantSuspended, UnknownHost
 from tenants.models import Membership, User
+from tenants.oidc.tokens import BadToken, bearer, is_token
 from tenants.roles import RIGHTS_OF_ROLE, RIGHTS_OF_SCOPE, RIGHTS_OF_STAFF, Right
 
 REALM_SESSION_KEY = "daybook_realm"
@@ -71,7 +72,7 @@ def caller_of(request: HttpRequest, origin: Origin, *, own: Callable[[], bool] =
     unknown = tenant is None and name not in settings.PLATFORM_HOSTS
     secret = _bearer(request)
     if secret and (secret.startswith(KEY_PREFIX) or not own()):
-        caller = _by_key(secret, tenant, origin)
+        caller = _by_token(secret, tenant, origin) if is_token(secret) else _by_key(secret, tenant, origin)
         # A tenant's key says itself where it belongs; a staff member's works on the platform's host alone.
         if unknown and caller.tenant is None:
             raise UnknownHost
@@ -119,6 +120,18 @@ def host_name(request: HttpRequest) -> str:
 def _bearer(request: HttpRequest) -> str:
     scheme, _, secret = request.headers.get("Authorization", "").partition(" ")
     return secret.strip() if scheme.lower() == "bearer" else ""
+
+
+def _by_token(secret: str, tenant: gate.TenantRef | None, origin: Origin) -> Caller:
+    """Return the bearer of a token of a tenant's own identity provider, on that tenant's host. Raises Refused."""
+    provider = gate.identity_provider(tenant.id) if tenant else None
+    if tenant is None or provider is None:
+        raise BadToken("Tokens are taken on the host of a tenant that has named its identity provider.")
+    actor, role = bearer(secret, provider)
+    caller = Caller(tenant, actor, RIGHTS_OF_ROLE[role], AnonymousUser(), origin)
+    if tenant.suspended:
+        raise _refusal(caller, TenantSuspended())
+    return caller
 
 
 def _by_key(secret: str, host_tenant: gate.TenantRef | None, origin: Origin) -> Caller:

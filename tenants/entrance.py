@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from django.contrib.postgres.fields import ArrayField
 from django.db import models
+from django.db.models.functions import Now
+
+from tenants.pinned import PinnedQuerySet
 
 
 class Attempt(models.Model):
@@ -17,3 +21,26 @@ class Attempt(models.Model):
 
     def __str__(self) -> str:
         return self.key
+
+
+class IdentityProvider(models.Model):
+    """Who vouches for the bearers of a tenant's tokens, for whom they must be made, and which role their claims give.
+
+    A tenant changes its own by `guard.set_identity_provider` alone.
+    """
+
+    tenant = models.OneToOneField("tenants.Tenant", on_delete=models.CASCADE, primary_key=True, related_name="+")
+    issuer = models.CharField(max_length=500)
+    audience = models.CharField(max_length=255)
+    algorithms = ArrayField(models.CharField(max_length=10))
+    role_claim = models.CharField(max_length=255)
+    # {value of the claim: role}
+    roles = models.JSONField(default=dict)
+    # What a bearer is without any of them; empty: he is refused.
+    default_role = models.CharField(max_length=20, blank=True)
+    changed_at = models.DateTimeField(db_default=Now(), editable=False)
+
+    objects = PinnedQuerySet.as_manager()
+
+    def __str__(self) -> str:
+        return self.issuer

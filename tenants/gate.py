@@ -7,6 +7,7 @@ called inside a unit of work, but for some in one of the pages of accounts.
 from __future__ import annotations
 
 import hashlib
+import json
 from contextlib import nullcontext
 from dataclasses import dataclass
 from datetime import datetime
@@ -50,6 +51,18 @@ class KeyRef:
     user: User | None
 
 
+@dataclass(frozen=True, slots=True)
+class ProviderRef:
+    """What the gate tells of a tenant's identity provider."""
+
+    issuer: str
+    audience: str
+    algorithms: list[str]
+    role_claim: str
+    roles: dict[str, str]
+    default_role: str
+
+
 def digest(secret: str) -> bytes:
     """Return what is stored of a secret of full entropy (a key, a session key): its SHA-256."""
     return hashlib.sha256(secret.encode()).digest()
@@ -87,6 +100,15 @@ def person(*, user_id: str | None = None, email: str | None = None, tenant_id: U
     user = User(id=key_, email=address, name=name, is_active=active, staff_role=staff_role)
     user.password_hash, user.tenant_role = password, Role(role) if role else None
     return user
+
+
+def identity_provider(tenant_id: UUID) -> ProviderRef | None:
+    """Return a tenant's identity provider, if it has one."""
+    row = _call("SELECT * FROM gate.identity_provider(%s)", tenant_id)
+    if row is None:
+        return None
+    issuer, audience, algorithms, role_claim, roles, default_role = row
+    return ProviderRef(issuer, audience, algorithms, role_claim, json.loads(roles), default_role)
 
 
 def signed_in(user: User, *, new_password_hash: str | None = None) -> None:

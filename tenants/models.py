@@ -11,7 +11,7 @@ from django.db import models
 from django.db.models.functions import Now
 from django_tenants.models import DomainMixin, TenantMixin
 
-from tenants.entrance import Attempt  # noqa: F401 - Django looks for models here
+from tenants.entrance import Attempt, IdentityProvider  # noqa: F401 - Django looks for models here
 from tenants.pinned import PinnedQuerySet
 from tenants.roles import Role, StaffRole
 
