@@ -6,6 +6,7 @@ from django.views.generic import RedirectView
 from config import health, openapi
 from subscriptions.admin import site
 from subscriptions.api.urls import platform_urlpatterns
+from tenants.api.identity_provider import IdentityProviderView
 from tenants.api.routes import both
 
 urlpatterns = [
@@ -16,6 +17,7 @@ urlpatterns = [
     *both("api/docs", openapi.DocsView.as_view()),
     path("api/v1/", include("audit.api.urls")),
     path("api/v1/", include("subscriptions.api.urls")),
+    *both("api/v1/identity-provider", IdentityProviderView.as_view()),
     path("api/v1/platform/", include(platform_urlpatterns)),
     path("accounts/", include("tenants.accounts.urls")),
     path("admin", RedirectView.as_view(pattern_name="admin:index")),

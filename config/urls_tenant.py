@@ -5,6 +5,7 @@ from django.views.generic import RedirectView
 
 from audit.admin import site
 from config import health, openapi
+from tenants.api.identity_provider import IdentityProviderView
 from tenants.api.routes import both
 
 urlpatterns = [
@@ -14,6 +15,7 @@ urlpatterns = [
     *both("api/docs", openapi.DocsView.as_view()),
     path("api/v1/", include("audit.api.urls")),
     path("api/v1/", include("subscriptions.api.urls")),
+    *both("api/v1/identity-provider", IdentityProviderView.as_view()),
     path("accounts/", include("tenants.accounts.urls")),
     path("admin", RedirectView.as_view(pattern_name="admin:index")),
     path("admin/", site.urls),

@@ -125,6 +125,12 @@ def confirmation(planted: Plant, _actor: Actor) -> list[Ask]:
     return [Ask({"key": planted.ids["user"]}, foreign=False)]
 
 
+def trusted(planted: Plant, _actor: Actor) -> list[Ask]:
+    """Name a provider, also for somebody else's tenant."""
+    said = {"issuer": "https://login.evil.example", "audience": "x", "roles": {"x": "admin"}}
+    return [Ask(body=said, foreign=False), Ask(body={**said, "tenant": planted.ids["tenant"]})]
+
+
 def probe_of_account(endpoint: Endpoint, method: str) -> Probe:
     """Return the probe of one of django-allauth's pages: what they take is told by their names."""
     if endpoint.route == "accounts/logout":
@@ -160,6 +166,8 @@ PROBES: dict[str, Probe] = {
     ),
     "GET api/v1/actors/<anytext:actor>/activity": lists(actor="actor"),
     "GET api/v1/subscription": plain,
+    "GET api/v1/identity-provider": plain, "PUT api/v1/identity-provider": trusted,
+    "DELETE api/v1/identity-provider": plain,
     "GET api/v1/platform/plans": plain,
     "GET api/v1/platform/tenants": lists(),
     "GET api/v1/platform/tenants/<str:tenant>/subscription": by_ids("tenant", "slug", "tenant"),

@@ -1,0 +1,127 @@
+"""A tenant's identity provider over HTTP: read, name, remove."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, ClassVar, Literal
+
+from drf_spectacular.utils import extend_schema
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
+from rest_framework import status
+from rest_framework.exceptions import MethodNotAllowed
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from tenants.api.routes import problems
+from tenants.api.wire import Written, faults, rendered
+from tenants.entrance import IdentityProvider
+from tenants.errors import BadInput, Fault
+from tenants.gate import ProviderRef
+from tenants.oidc import configuring
+from tenants.roles import Right
+
+_OURS = frozenset({Right.ADMINISTER})
+Algorithm = Literal["RS256", "ES256", "EdDSA"]
+GivenRole = Literal["admin", "auditor", "member"]
+_Text = Annotated[str, Field(min_length=1, max_length=255, pattern=r"^[^\x00]+$")]
+
+
+class IdentityProviderInput(Written):
+    """Whose tokens are taken on this tenant's host, and what they give."""
+
+    issuer: Annotated[str, Field(min_length=1, max_length=500, examples=["https://login.acme.example"])]
+    audience: Annotated[_Text, Field(description="What the claim `aud` must name.", examples=["daybook"])]
+    algorithms: Annotated[list[Algorithm], Field(min_length=1, max_length=3)] = ["RS256", "ES256", "EdDSA"]
+    role_claim: Annotated[_Text, Field(description="Its name, or its path: `realm_access.roles`.")] = "roles"
+    roles: Annotated[
+        dict[_Text, GivenRole], Field(max_length=100, description="Which role a value of the claim gives.")
+    ] = {}
+    default_role: Annotated[
+        GivenRole | None, Field(description="What a bearer is whose claim gives no role; null: he is refused.")
+    ] = None
+
+
+class IdentityProviderAnswer(BaseModel):
+    """A tenant's identity provider."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    issuer: str
+    audience: str
+    algorithms: list[Algorithm]
+    role_claim: str
+    roles: dict[str, GivenRole]
+    default_role: GivenRole | None
+    changed_at: AwareDatetime
+
+
+class IdentityProviderView(APIView):
+    """The identity provider of this tenant."""
+
+    http_method_names = ("get", "head", "put", "delete")
+    rights: ClassVar = dict.fromkeys(("GET", "HEAD", "PUT", "DELETE"), _OURS)
+
+    def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
+        """Refuse a method that nobody may use as such, before asking who calls; then what it does not know."""
+        if (request.method or "").lower() not in self.http_method_names:
+            raise MethodNotAllowed(request.method or "")
+        super().initial(request, *args, **kwargs)
+        unknown: list[Fault] = [
+            {"parameter": name, "code": "unknown_parameter", "detail": "There is no such parameter here."}
+            for name in request.query_params
+        ]
+        if unknown:
+            raise BadInput(f"{unknown[0]['parameter']}: {unknown[0]['detail']}", errors=unknown)
+
+    @extend_schema(
+        operation_id="identity_provider_read",
+        responses={200: IdentityProviderAnswer, **problems(400, 401, 403, 404)},
+    )
+    def get(self, _request: Request) -> Response:
+        """Read whose tokens are taken here."""
+        return Response(_answer(configuring.current()))
+
+    @extend_schema(
+        operation_id="identity_provider_set",
+        request=IdentityProviderInput,
+        responses={200: IdentityProviderAnswer, **problems(400, 401, 403, 413, 415)},
+    )
+    def put(self, request: Request) -> Response:
+        """Name the identity provider whose tokens are taken on this tenant's host, in place of the one before.
+
+        It is asked for its keys when the first token comes.
+        """
+        return Response(_answer(configuring.put(_read(request.data))))
+
+    @extend_schema(
+        operation_id="identity_provider_remove",
+        responses={204: None, **problems(400, 401, 403, 404)},
+    )
+    def delete(self, _request: Request) -> Response:
+        """Take no more tokens."""
+        configuring.remove()
+        return Response(status=status.HTTP_204_NO_CONTENT)
+
+
+def _read(data: Any) -> ProviderRef:
+    try:
+        said = IdentityProviderInput.model_validate(data)
+    except ValidationError as error:
+        raise BadInput("The body breaks a rule.", errors=faults(error)) from error
+    return ProviderRef(
+        said.issuer,
+        said.audience,
+        sorted(set(said.algorithms)),
+        said.role_claim,
+        {value: str(role) for value, role in said.roles.items()},
+        said.default_role or "",
+    )
+
+
+def _answer(provider: IdentityProvider) -> dict[str, Any]:
+    names = ("issuer", "audience", "algorithms", "role_claim", "roles")
+    return {
+        **{name: getattr(provider, name) for name in names},
+        "default_role": provider.default_role or None,
+        "changed_at": rendered(provider.changed_at),
+    }
