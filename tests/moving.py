@@ -31,6 +31,8 @@ STRANGE = "tab\tnewline\nbackslash \\ \\N \\. quote \" ' nul-like \\0 emoji \N{B
 NEW = 2
 PATHS = (
     "/api/v1/audit-logs",
+    "/api/v1/events/invoice.declared",
+    "/api/v1/events/invoice.paid",
     "/api/v1/audit-logs?order=asc",
     "/api/v1/audit-logs?order=asc&limit=2",
     "/api/v1/audit-logs?limit=2",
@@ -80,6 +82,11 @@ def act(moving: Moving, ian: Actor) -> None:
     event: dict[str, Any] = {"action": "invoice.paid", "resource": {"type": "invoice", "id": "1", "label": STRANGE}}
     batch = [{**event, "idempotency_key": f"key {number}", "metadata": {"n": number}} for number in range(3)]
     writer = moving.api("write")
+    admin = moving.api("admin")
+    declared = {"description": STRANGE, "metadata_schema": {"required": [STRANGE]}, "sentences": {"en": "{actor} sent"}}
+    for path, body in (("/invoice.declared", declared), ("", {"strict": True}), ("", {"strict": False})):
+        put = admin.put(f"/api/v1/events{path}", body)
+        assert put.status_code in {200, 201}, put.content
     for number in range(2):
         headers = {"user-agent": f"agent {number} {STRANGE[:3]!r}", "idempotency-key": f"request-{number}"}
         answer = writer.post("/api/v1/audit-logs", {"events": [*batch, event]}, **headers)

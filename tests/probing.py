@@ -20,6 +20,7 @@ from django.urls import URLPattern, get_resolver
 from django.views.generic import RedirectView
 from world import PEOPLE, STAFF, Api, World, address
 
+from audit import catalogue
 from audit.events import Event, Party, RequestContext
 from audit.models import AuditLog
 from subscriptions import platform_log
@@ -159,6 +160,9 @@ def plant(world: World, slug: str) -> Plant:
     first = world.sql(f"SELECT id::text FROM {tenant.schema_name}.audit_log ORDER BY id LIMIT 1")[0][0]
     admin = world.api(slug, f"{slug}.admin")
     admin.post("/api/v1/audit-logs", {**simple(names["thing"]), "idempotency_key": names["key"]})
+    names["event_type"] = kind = sign(slug, "event")
+    with world.scope(slug):
+        catalogue.declare(kind, description=sign(slug, "words"), schema={}, personal=[], told={"en": kind})
     ids = {
         "entry": entry, "first": first, "tenant": str(tenant.id), "slug": slug, "subscription": subscription,
         "user": people[0][0], "email": people[0][1], "api_key": keys[0][0],
@@ -193,6 +197,7 @@ def plant_platform(world: World) -> Plant:
         **names,
     }
     ids |= {"type": "thing", "actor": people[0][0], "email": people[0][1], "key": "none", "cursor": "none"}
+    ids["event_type"] = names["thing"]
     canaries = {
         "platform.trail": [str(entry.pk), *names.values()],
         "platform.people": [it for row in people for it in row],

@@ -185,6 +185,10 @@ class Api:
         """GET a path of the API with query parameters."""
         return self.client.get(path, parameters, headers=self.headers)
 
+    def put(self, path: str, body: Any, **headers: str) -> Any:
+        """PUT a body as JSON."""
+        return self.client.put(path, body, content_type="application/json", headers={**self.headers, **headers})
+
     def post(self, path: str, body: Any, **headers: str) -> Any:
         """POST a body: JSON if it is no bytes."""
         data = body if isinstance(body, bytes) else json.dumps(body).encode()

@@ -13,6 +13,7 @@ from django.http import QueryDict
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter
 
+from audit import sentences
 from audit.api import grammar
 from audit.api.representation import AuditLogAnswer
 from audit.events import MAX_ACTION, MAX_ID, MAX_TYPE, ActorType, Operation, Outcome, Source
@@ -44,6 +45,7 @@ class Asked:
     cursor: str | None
     days: int
     fields: tuple[str, ...] = ()
+    language: str | None = None
 
 
 def _text(least: int, most: int) -> Callable[[str], str]:
@@ -125,6 +127,12 @@ def _fields(value: str) -> tuple[str, ...]:
     return names
 
 
+def _language(value: str) -> str:
+    if not sentences.LANGUAGE.fullmatch(value):
+        raise ValueError("This is one language's tag, such as `en` or `de-AT`.")
+    return value
+
+
 _order = _word([*Order])
 # The fields of an entry that are filtered by: each may be given several times.
 _FIELDS: dict[str, Callable[[str], Any]] = {
@@ -151,13 +159,15 @@ _READERS: dict[str, Callable[[str], Any]] = {
     "cursor": _text(1, _MAX_CURSOR),
     "days": _whole(MAX_DAYS),
     "fields": _fields,
+    "language": _language,
 }
 _IN_LINE = frozenset({*_FIELDS, "since", "until"})
 FILTER = _IN_LINE | {"q", "filter"}
-LIST = FILTER | {"order", "limit", "cursor", "fields"}
+_SHOWN = frozenset({"fields", "language"})
+LIST = FILTER | {"order", "limit", "cursor"} | _SHOWN
 HISTORY = LIST - {"resource_type", "resource_id"}
 ACTIVITY = LIST - {"actor"} | {"days"}
-ONE = frozenset({"fields"})
+ONE = _SHOWN
 
 
 def read(sent: QueryDict, allowed: Collection[str], path: Mapping[str, str] | None = None) -> Asked:
@@ -197,7 +207,7 @@ def _asked(said: Mapping[str, Sequence[Any]]) -> Asked:
     many: dict[str, Any] = {name: tuple(said[name]) for name in _FIELDS if name in said}
     bounds = {name: one[name] for name in ("since", "until", "q") if name in one}
     limit, days = one.get("limit", DEFAULT_LIMIT), one.get("days", DEFAULT_DAYS)
-    return Asked(Filter(**many, **bounds), order, limit, cursor, days, one.get("fields", ()))
+    return Asked(Filter(**many, **bounds), order, limit, cursor, days, one.get("fields", ()), one.get("language"))
 
 
 def _values(name: str, values: list[str], faults: list[Fault]) -> list[Any]:
@@ -272,6 +282,11 @@ _DESCRIBED = {
     ),
     "days": OpenApiParameter("days", OpenApiTypes.INT, default=DEFAULT_DAYS, description=f"1 to {MAX_DAYS}."),
     "fields": OpenApiParameter("fields", description="The fields to show of each entry, with commas; left out: all."),
+    # By name, not by Accept-Language: one URL has one answer, whoever keeps it.
+    "language": OpenApiParameter(
+        "language",
+        description="Shows the `sentence` that an entry reads as: `en` and `de` are shipped, others as types declare.",
+    ),
 }
 
 

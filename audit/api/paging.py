@@ -8,7 +8,7 @@ from typing import Any
 from django.utils.encoding import escape_uri_path
 from rest_framework.request import Request
 
-from audit import query
+from audit import catalogue, query
 from audit.api.filters import END, Asked, bad_cursor
 from audit.api.representation import represent
 from audit.entry import EntryQuerySet
@@ -43,9 +43,9 @@ def answer(
         return request.build_absolute_uri(f"{escape_uri_path(request.path)}?{parameters.urlencode()}")
 
     return {
-        "results": [
-            thinned(represent(entry, tenant_of(entry) if tenant_of else tenant), asked.fields) for entry in page.entries
-        ],
+        "results": shown(
+            [represent(entry, tenant_of(entry) if tenant_of else tenant) for entry in page.entries], asked
+        ),
         "next": link(page.following),
         "previous": link(page.preceding),
         "next_cursor": query.write_cursor(page.resume, *bound),
@@ -65,6 +65,9 @@ def _place(asked: Asked, entries: EntryQuerySet, bound: tuple[object, ...]) -> q
         raise bad_cursor("This cursor was not made here for this filter and order. Begin without one.") from error
 
 
-def thinned(entry: dict[str, Any], fields: tuple[str, ...]) -> dict[str, Any]:
-    """Return these fields of an entry as it is shown; all, if none are said."""
-    return {name: entry[name] for name in fields} if fields else entry
+def shown(entries: list[dict[str, Any]], asked: Asked) -> list[dict[str, Any]]:
+    """Return entries as the API shows them in the way that a request asks for: told in words, with these fields."""
+    if asked.language is not None:
+        catalogue.tell(entries, asked.language)
+    fields = asked.fields
+    return [{name: entry[name] for name in fields if name in entry} for entry in entries] if fields else entries

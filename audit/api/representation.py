@@ -64,6 +64,7 @@ class AuditLogAnswer(_Answer):
     metadata: dict[str, Any]
     version: int
     captured: Annotated[bool, Field(description="Whether the database wrote it, of a row that was changed.")]
+    sentence: Annotated[str, Field(description="The entry in words, where `language` is asked for.")] = ""
 
 
 class AuditLogPage(_Answer):

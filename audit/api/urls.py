@@ -8,7 +8,7 @@ from __future__ import annotations
 from django.urls import register_converter
 from django.urls.converters import StringConverter
 
-from audit.api import views
+from audit.api import catalogue, views
 from tenants.api.routes import both
 
 
@@ -18,12 +18,21 @@ class AnyText(StringConverter):
     regex = r"[\s\S]*"
 
 
+class Name(StringConverter):
+    """A name as it comes, slashes within included."""
+
+    regex = r"[\s\S]*[^/]"
+
+
 register_converter(AnyText, "anytext")
+register_converter(Name, "name")
 
 
 urlpatterns = [
     *both("audit-logs", views.AuditLogsView.as_view()),
     *both("audit-logs/<str:entry_id>", views.AuditLogView.as_view()),
+    *both("events", catalogue.EventTypesView.as_view()),
+    *both("events/<name:event_type>", catalogue.EventTypeView.as_view()),
     *both("resources/<str:resource_type>/<anytext:resource_id>/history", views.ResourceHistoryView.as_view()),
     *both("actors/<anytext:actor>/activity", views.ActorActivityView.as_view()),
 ]

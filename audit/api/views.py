@@ -187,7 +187,7 @@ class AuditLogView(ShowingView):
         if entry is None:
             raise NotFound
         locate([entry])
-        return Response(paging.thinned(represent(entry, self.tenant()), asked.fields))
+        return Response(paging.shown([represent(entry, self.tenant())], asked)[0])
 
 
 def _in_path(name: str, description: str) -> OpenApiParameter:

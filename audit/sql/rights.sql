@@ -7,9 +7,11 @@ CALL guard.allow('SELECT, INSERT (user_agent)', 'audit_user_agent');
 CALL guard.allow('SELECT', 'audit_log_position', 'audit_log_words');
 CALL guard.allow('SELECT, INSERT, UPDATE', 'audit_key');
 CALL guard.allow('SELECT, INSERT, UPDATE, DELETE', 'audit_answer');
+CALL guard.allow('SELECT, INSERT, UPDATE', 'audit_event_type', 'audit_event_policy');
+CALL guard.allow('SELECT, INSERT (name, version, metadata_schema)', 'audit_event_schema');
 GRANT SELECT, UPDATE (user_id) ON audit_log TO "{guard}";
 GRANT SELECT, INSERT ON audit_log TO "{auditor}";
-GRANT SELECT ON audit_user_agent, audit_log_position, audit_log_words TO "{auditor}";
+GRANT SELECT ON audit_user_agent, audit_log_position, audit_log_words, audit_event_type TO "{auditor}";
 
 -- The auditor is the platform within a tenant: it appends, and sees what its own transaction wrote. All else it
 -- sees in a unit of work that names its reason, an entry of the platform log that is committed already. The schema is
@@ -38,3 +40,8 @@ ALTER TABLE audit_log_words ENABLE ROW LEVEL SECURITY;
 CREATE POLICY tenant ON audit_log_words TO "{tenant}" USING (true) WITH CHECK (true);
 CREATE POLICY read ON audit_log_words FOR SELECT TO "{auditor}" USING (
   (SELECT guard.reason_given('audit_log_words'::regclass)));
+-- Of the catalogue the auditor reads how entries are told, where it may read them.
+ALTER TABLE audit_event_type ENABLE ROW LEVEL SECURITY;
+CREATE POLICY tenant ON audit_event_type TO "{tenant}" USING (true) WITH CHECK (true);
+CREATE POLICY read ON audit_event_type FOR SELECT TO "{auditor}" USING (
+  (SELECT guard.reason_given('audit_event_type'::regclass)));

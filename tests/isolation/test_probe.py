@@ -78,6 +78,17 @@ def written(planted: Plant, _actor: Actor) -> list[Ask]:
     ]
 
 
+def strict(_plant: Plant, _actor: Actor) -> list[Ask]:
+    """Set the strict mode of one's own catalogue to what it is."""
+    return [Ask(body={"strict": False}, foreign=False)]
+
+
+def declared(planted: Plant, _actor: Actor) -> list[Ask]:
+    """Declare a type of a foreign name, which is one's own then, and one that claims to be of another tenant."""
+    name = {"event_type": planted.ids["event_type"]}
+    return [Ask(name, body={}, foreign=False), Ask(name, body={"tenant": planted.ids["tenant"]})]
+
+
 def change_plan(planted: Plant, _actor: Actor) -> list[Ask]:
     """Change a foreign tenant's plan: for staff to the one it has, which changes nothing."""
     plan = "free" if _actor.side == "platform" else "premium"
@@ -161,6 +172,9 @@ PROBES: dict[str, Probe] = {
     "GET api/schema": plain, "GET api/docs": plain,
     "GET api/v1/audit-logs": lists(), "POST api/v1/audit-logs": written,
     "GET api/v1/audit-logs/<str:entry_id>": by_ids("entry_id", "entry", "first", "tenant"),
+    "GET api/v1/events": plain, "PUT api/v1/events": strict,
+    "GET api/v1/events/<name:event_type>": by_ids("event_type", "event_type", "thing"),
+    "PUT api/v1/events/<name:event_type>": declared,
     "GET api/v1/resources/<str:resource_type>/<anytext:resource_id>/history": lists(
         resource_type="type", resource_id="thing"
     ),
