@@ -96,8 +96,9 @@ class Event:
     """One event before it is an entry.
 
     `action` is a verb or a dotted name; `changes` any JSON object; `occurred_at` the client's claim
-    (aware); `personal` names the fields of `changes` that may later have to be erased. An `actor` of
-    None means the scope's. `operation` of None is derived from the action.
+    (aware); `personal` names the fields of `changes` that may later have to be erased; `version` is that of the type's
+    schema, None where nobody said. An `actor` of None means the scope's. `operation` of None is derived from the
+    action.
     """
 
     action: str
@@ -112,7 +113,7 @@ class Event:
     occurred_at: datetime | None = None
     context: RequestContext = field(default_factory=RequestContext)
     metadata: dict[str, Any] = field(default_factory=dict)
-    version: int = 1
+    version: int | None = None
     personal: frozenset[str] = frozenset()
 
 

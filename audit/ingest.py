@@ -15,7 +15,7 @@ from uuid import UUID
 
 from django.db import connections
 
-from audit import ledger, wire
+from audit import catalogue, ledger, wire
 from audit.events import Event
 from audit.models import AuditLog
 from tenants.api.wire import escaped
@@ -61,7 +61,10 @@ class Rejected:
 def receive(sent: Any) -> Written:
     """Write one event as parsed JSON. Raises Unprocessable, TooLarge."""
     event, key = wire.read(sent)
-    return write([(api_digest(key), event)], keep_for=API_KEYS_KEPT, parsed=True)[0]
+    checked = catalogue.check([("", event)])[0]
+    if not isinstance(checked, Event):
+        raise Unprocessable("The event is not what its type says.", errors=checked)
+    return write([(api_digest(key), checked)], keep_for=API_KEYS_KEPT, parsed=True)[0]
 
 
 def receive_batch(sent: dict[str, Any]) -> list[Written | Rejected]:
@@ -79,6 +82,13 @@ def receive_batch(sent: dict[str, Any]) -> list[Written | Rejected]:
             results[number] = Rejected(error.errors)
         else:
             good[number] = (api_digest(key), event)
+    checked = catalogue.check([(f"/events/{number}", event) for number, (_, event) in good.items()])
+    for number, one in zip([*good], checked, strict=True):
+        if isinstance(one, Event):
+            good[number] = (good[number][0], one)
+        else:
+            results[number] = Rejected(one)
+            del good[number]
     if not good:
         raise Unprocessable(errors=[fault for one in results if isinstance(one, Rejected) for fault in one.errors])
     for number, written in zip(good, write([*good.values()], keep_for=API_KEYS_KEPT, parsed=True), strict=True):

@@ -166,7 +166,7 @@ def _columns(scope: Scope, event: Event, user_id: UUID | None, salt: bytes) -> R
     kept, personal = split(event.changes, event.personal) if event.changes else (event.changes, {})
     by = event.impersonator or actor.impersonator
     return {
-        "version": event.version,
+        "version": event.version or 1,
         "user_id": person,
         **_identity("actor", actor.id),
         **_identity("resource", event.resource.id),

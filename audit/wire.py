@@ -112,7 +112,9 @@ class EventInput(Written):
     occurred_at: Time = None
     context: ContextInput = ContextInput()
     metadata: Annotated[dict[str, Any], Field(max_length=MAX_METADATA_KEYS)] = {}
-    version: Annotated[int, Field(ge=1, le=_MAX_VERSION)] = 1
+    version: Annotated[
+        int | None, Field(ge=1, le=_MAX_VERSION, description="Of the type's schema. Left out: the current one, or 1.")
+    ] = None
     idempotency_key: Annotated[
         str | None, Field(min_length=1, max_length=MAX_ID, description="Within 24 hours, one entry for one key.")
     ] = None
