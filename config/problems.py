@@ -13,6 +13,7 @@ from django.core.exceptions import PermissionDenied, SuspiciousOperation
 from django.db import DatabaseError, InterfaceError, OperationalError
 from django.http import Http404, HttpRequest, HttpResponse
 from django.urls import Resolver404
+from psycopg.errors import QueryCanceled
 from psycopg_pool import PoolTimeout
 from rest_framework import exceptions
 from rest_framework.response import Response
@@ -20,7 +21,7 @@ from rest_framework.settings import api_settings
 
 from config import metrics
 from config.logs import PoolTrouble
-from tenants.errors import BadInput, CannotServe, DomainError, Fault, NotFound, NotSignedIn, Refused
+from tenants.errors import BadInput, CannotServe, DomainError, Fault, NotFound, NotSignedIn, Refused, TooSlow
 
 log = structlog.get_logger("daybook.problems")
 
@@ -60,8 +61,7 @@ def domain_error(error: Exception) -> DomainError:
     if isinstance(error, DomainError):
         return error
     if isinstance(error, OperationalError | InterfaceError | PoolTimeout):
-        log.error("database_unavailable", error=_reason(error))
-        return CannotServe()
+        return _from_database(error)
     if isinstance(error, Http404 | PermissionDenied):
         return _from_django(error)
     if isinstance(error, SuspiciousOperation):
@@ -70,6 +70,14 @@ def domain_error(error: Exception) -> DomainError:
         return _from_drf(error)
     log.error("unexpected_error", exc_info=error)
     return DomainError("Something went wrong here; it was logged under this request's X-Request-ID.")
+
+
+def _from_database(error: Exception) -> DomainError:
+    if isinstance(error.__cause__, QueryCanceled):
+        log.warning("query_too_slow", error=_reason(error))
+        return TooSlow()
+    log.error("database_unavailable", error=_reason(error))
+    return CannotServe()
 
 
 def _reason(error: Exception) -> str:

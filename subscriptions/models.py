@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from django.conf import settings
+from django.core.validators import MinValueValidator
 from django.db import models
 from django.db.models.functions import Now
 
@@ -11,15 +12,24 @@ from audit.capture import audited
 from audit.entry import EntryManager
 from tenants.models import Tenant, UUIDv7
 
+TENANT_REQUESTS_PER_MINUTE = 60_000
+REQUESTS_PER_MINUTE_OF_ONE = 30_000
+
 
 @audited(label="name")
 class Plan(models.Model):
-    """What can be bought."""
+    """What can be bought. The requests that a tenant may make in a minute, and one key or person of it; NULL: any."""
 
     id = models.UUIDField(primary_key=True, db_default=UUIDv7(), editable=False)
     slug = models.SlugField(max_length=63, unique=True)
     name = models.CharField(max_length=200)
     is_active = models.BooleanField(default=True)
+    requests_per_minute = models.PositiveIntegerField(
+        null=True, default=TENANT_REQUESTS_PER_MINUTE, validators=[MinValueValidator(1)]
+    )
+    requests_per_minute_of_one = models.PositiveIntegerField(
+        null=True, default=REQUESTS_PER_MINUTE_OF_ONE, validators=[MinValueValidator(1)]
+    )
     created_at = models.DateTimeField(db_default=Now(), editable=False)
 
     class Meta:

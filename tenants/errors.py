@@ -120,8 +120,27 @@ class Conflict(DomainError):
     status = 409
 
 
+class RateLimited(DomainError):
+    """Too many requests in this minute. Wait for as long as `Retry-After` says."""
+
+    status = 429
+
+    def __init__(self, detail: str = "", *, wait: int) -> None:
+        super().__init__(detail)
+        self.headers = {"Retry-After": str(wait)}
+
+
 class CannotServe(DomainError):
     """The database cannot be reached or took too long. Try again in a few seconds."""
 
     status = 503
     headers = {"Retry-After": "5"}
+
+
+class TooSlow(DomainError):
+    """The query took longer than is allowed, and was ended.
+
+    Narrow the filter: an actor, a resource or an action, a shorter time between `since` and `until`, a smaller `limit`.
+    """
+
+    status = 503

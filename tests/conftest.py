@@ -104,6 +104,14 @@ def unnoted(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> 
         monkeypatch.setattr(access, "note", lambda _kind: None)
 
 
+@pytest.fixture(autouse=True)
+def uncounted() -> None:
+    """Let no test be refused for what others before it asked."""
+    from subscriptions import throttles
+
+    throttles.forget()
+
+
 @pytest.fixture
 def world(superuser: psycopg.Connection[Any], standing: list[str]) -> Iterator[World]:
     """A clone of the world of this test's own."""

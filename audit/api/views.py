@@ -43,7 +43,7 @@ READING = {"GET": _READ, "HEAD": _READ}
 
 def stream_problems(*statuses: int) -> dict[Any, Any]:
     """Return the same for an endpoint that takes a stream, whose refusals say how far it came."""
-    return {(code, PROBLEM): StreamProblem for code in statuses}
+    return {(code, PROBLEM): StreamProblem for code in (*statuses, 429, 503)}
 
 
 class TrailView(APIView):

@@ -20,12 +20,14 @@ class _Answer(BaseModel):
 
 
 class PlanAnswer(_Answer):
-    """A plan; one with `is_active` false is no longer sold."""
+    """A plan; one with `is_active` false is no longer sold. A rate of null is none."""
 
     id: str
     slug: str
     name: str
     is_active: bool
+    requests_per_minute: Annotated[int | None, Field(description="Of the whole tenant.")]
+    requests_per_minute_of_one: Annotated[int | None, Field(description="Of one key or person of the tenant.")]
 
 
 class PlanList(_Answer):
@@ -73,7 +75,8 @@ class ChangePlanInput(BaseModel):
 
 def plan_answer(plan: Plan) -> dict[str, Any]:
     """Return a plan as the API shows it."""
-    return {"id": str(plan.pk), "slug": plan.slug, "name": plan.name, "is_active": plan.is_active}
+    names = ("slug", "name", "is_active", "requests_per_minute", "requests_per_minute_of_one")
+    return {"id": str(plan.pk), **{name: getattr(plan, name) for name in names}}
 
 
 def tenant_answer(tenant: Tenant) -> dict[str, Any]:

@@ -21,4 +21,5 @@ class Migration(migrations.Migration):
         migrations.RunSQL(load(AUDIT, "agent.sql", agents="platform_user_agent"), migrations.RunSQL.noop),
         migrations.RunSQL(load(AUDIT, "trail.sql", tenant_column="tenant_id uuid,", **NAMES), migrations.RunSQL.noop),
         migrations.RunSQL(load(subscriptions.sql.__path__[0], "walls.sql"), migrations.RunSQL.noop),
+        migrations.RunSQL(load(subscriptions.sql.__path__[0], "limits.sql"), migrations.RunSQL.noop),
     ]

@@ -16,7 +16,7 @@ class Migration(migrations.Migration):
             table='subscriptions_plan',
             resource_type='plan',
             key=[['id', 'id', 'uuid']],
-            columns=[['id', 'id', 'uuid'], ['slug', 'slug', 'varchar'], ['name', 'name', 'varchar'], ['is_active', 'is_active', 'boolean'], ['created_at', 'created_at', 'timestamp with time zone']],
+            columns=[['id', 'id', 'uuid'], ['slug', 'slug', 'varchar'], ['name', 'name', 'varchar'], ['is_active', 'is_active', 'boolean'], ['requests_per_minute', 'requests_per_minute', 'integer'], ['requests_per_minute_of_one', 'requests_per_minute_of_one', 'integer'], ['created_at', 'created_at', 'timestamp with time zone']],
             label='name',
             shared=True,
         ),

@@ -37,5 +37,5 @@ def both(route: str, view: Callable[..., Any]) -> list[URLPattern]:
 
 
 def problems(*statuses: int) -> dict[Any, Any]:
-    """Return the refusals of an endpoint as the OpenAPI document shows them."""
-    return {(code, PROBLEM): Problem for code in statuses}
+    """Return the refusals of an endpoint as the OpenAPI document shows them. All may come too often, or be slow."""
+    return {(code, PROBLEM): Problem for code in (*statuses, 429, 503)}

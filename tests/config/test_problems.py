@@ -16,6 +16,7 @@ from rest_framework import exceptions
 from structlog.testing import CapturingLogger
 from world import World
 
+from audit.api.views import AuditLogsView
 from config import problems
 from tenants.errors import BadInput, NotSignedIn, Refused
 
@@ -146,3 +147,26 @@ def test_what_nobody_foresaw_is_500_with_nothing_written_and_nothing_told(
 
 def test_a_refusal_of_the_framework_tells_nothing_of_its_inside() -> None:
     assert problems.body(problems.domain_error(Refused()))["detail"] == "The caller may not do this."
+
+
+def test_a_query_that_takes_too_long_is_told_so_with_a_hint(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """PostgreSQL itself ends it, after its statement_timeout."""
+    own = AuditLogsView.visible
+
+    def slow(view: AuditLogsView, request: Any) -> Any:
+        entries = own(view, request)
+        with connections[entries.db].cursor() as cursor:
+            cursor.execute("SET LOCAL statement_timeout = '50ms'")
+        return entries.extra(where=["pg_sleep(1) IS NOT NULL"])
+
+    monkeypatch.setattr(AuditLogsView, "visible", slow)
+    before = world.entries("acme")
+    answer = world.api(key="acme.read").get("/api/v1/audit-logs")
+    assert (answer.status_code, answer["Content-Type"]) == (503, "application/problem+json")
+    assert answer.json()["code"] == "too_slow"
+    assert "Narrow the filter" in answer.json()["detail"]
+    # The same again would take as long: nobody is told to try it.
+    assert "Retry-After" not in answer
+    assert world.entries("acme") == before
+    monkeypatch.undo()
+    assert world.api(key="acme.read").get("/api/v1/audit-logs").status_code == 200

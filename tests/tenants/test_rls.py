@@ -22,6 +22,7 @@ FOR_ALL = {
 }
 FOR_NO_ROLE = {
     "account_emailconfirmation",
+    "request_count",
     "django_migrations",
     "tenants_credential",
     "tenants_schematemplate",
