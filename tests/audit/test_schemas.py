@@ -8,6 +8,8 @@ from hashlib import sha256
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from audit import schemas
 from audit.schemas import DIALECT, MAX_BYTES, MAX_PATTERNS, MAX_SUBSCHEMAS, BadSchema, broken, check
@@ -172,3 +174,47 @@ def test_a_schema_is_loaded_once_and_what_is_kept_is_bounded(monkeypatch: pytest
         assert broken(bytes([number]), load, {}, "") == []
     assert len(loaded) == 4
     assert len(schemas._kept) == 1
+
+
+WORDS = [
+    "type", "properties", "items", "required", "enum", "const", "pattern", "patternProperties", "$ref", "$defs",
+    "allOf", "anyOf", "oneOf", "not", "if", "then", "else", "minimum", "maximum", "multipleOf", "minLength",
+    "maxItems", "uniqueItems", "contains", "minContains", "dependentSchemas", "dependentRequired",
+    "unevaluatedProperties", "unevaluatedItems", "propertyNames", "format", "contentEncoding", "prefixItems",
+    "additionalProperties",
+]  # fmt: skip
+SCALARS = (
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**53), 2**53)
+    | st.floats(allow_nan=False, allow_infinity=False, width=32)
+    | st.sampled_from(
+        ["string", "object", "array", "", "#", "#/$defs/a", "#/properties/a", "(", "a+", "date", "base64"]
+    )
+)
+JSON = st.recursive(
+    SCALARS,
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(st.sampled_from(WORDS), inner, max_size=4)
+        | st.dictionaries(st.sampled_from(["a", "b", "a/b"]), inner, max_size=3)
+    ),
+    max_leaves=20,
+)
+
+
+@settings(max_examples=500, deadline=None)
+@given(st.dictionaries(st.sampled_from(WORDS), JSON, max_size=5), st.dictionaries(st.sampled_from("ab"), JSON))
+def test_any_json_is_taken_as_a_schema_or_refused_at_a_place_of_it(schema: Any, metadata: Any) -> None:
+    try:
+        check(schema)
+    except BadSchema as error:
+        node = schema
+        for part in error.place:
+            node = node[part]
+        return
+    text = json.dumps(schema)
+    for fault in broken(sha256(text.encode()).digest(), lambda: text, metadata, "/metadata"):
+        assert fault["pointer"].startswith("/metadata")
+        assert fault["code"] in {"schema", "required", "unknown_field"}
+        assert fault["detail"]
