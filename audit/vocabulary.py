@@ -40,6 +40,7 @@ _TYPES = (
     EventType("logins.renewed", _O),
     EventType("membership.created", _C),
     EventType("membership.ended", _D),
+    EventType("plan.rates_changed", _U),
     EventType("subscription.created", _C),
     EventType("subscription.plan_changed", _U),
     EventType("tenant.created", _C),

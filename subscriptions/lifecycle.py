@@ -12,7 +12,7 @@ from audit.models import AuditLog
 from subscriptions import platform_log
 from subscriptions.models import Plan, TenantSubscription
 from tenants.context import Actor, Origin, enter_tenant, platform_scope
-from tenants.errors import BadInput, Conflict
+from tenants.errors import BadInput, Conflict, NotFound
 from tenants.models import Tenant
 
 MAX_REASON = 1000
@@ -42,10 +42,7 @@ def change_plan(
     Opens a platform scope as `actor`, or joins the open one. Staff say a reason. Raises BadInput, Conflict (the
     same plan, or one that is no longer sold).
     """
-    reason = reason.strip()
-    if not reason or len(reason) > MAX_REASON:
-        fault = f"Say why, in 1 to {MAX_REASON} characters."
-        raise BadInput(fault, errors=[{"pointer": "/reason", "code": "required", "detail": fault}])
+    reason = _said(reason)
     with platform_scope(actor=actor, origin=origin):
         # The plan is read after the lock: joined in this query, it would be that of before the wait, or none.
         subscription = TenantSubscription.objects.select_for_update().filter(tenant=tenant).first()
@@ -56,6 +53,38 @@ def change_plan(
         subscription.save(update_fields=["plan", "changed_at"])
         _log(subscription, "subscription.plan_changed", diff({"plan": before}, {"plan": plan.slug}), reason)
     return subscription
+
+
+def change_rates(
+    slug: str, tenant: int | None, one: int | None, *, actor: Actor, reason: str, origin: Origin | None = None
+) -> Plan:
+    """Change how many requests a minute a plan allows, to a tenant and to one caller of it (None: any number).
+
+    Processes follow within a minute. The platform log tells who did it, why, and what it was before. Opens a platform
+    scope as `actor`, or joins the open one. Raises NotFound, BadInput, Conflict (the same rates).
+    """
+    reason, rates = _said(reason), {"requests_per_minute": tenant, "requests_per_minute_of_one": one}
+    with platform_scope(actor=actor, origin=origin):
+        plan: Plan | None = Plan.objects.select_for_update().filter(slug=slug).first()
+        if plan is None:
+            raise NotFound("There is no plan with this slug.")
+        changes = diff({name: getattr(plan, name) for name in rates}, rates)
+        if not changes:
+            raise Conflict(f"The plan {slug} allows that already.")
+        for name, rate in rates.items():
+            setattr(plan, name, rate)
+        plan.save(update_fields=[*rates])
+        details: dict[str, Any] = {"resource_label": plan.name, "description": reason}
+        platform_log.log_action("plan.rates_changed", "plan", str(plan.pk), changes, **details)
+    return plan
+
+
+def _said(reason: str) -> str:
+    reason = reason.strip()
+    if not reason or len(reason) > MAX_REASON:
+        fault = f"Say why, in 1 to {MAX_REASON} characters."
+        raise BadInput(fault, errors=[{"pointer": "/reason", "code": "required", "detail": fault}])
+    return reason
 
 
 def _check(subscription: TenantSubscription | None, plan: Plan) -> None:

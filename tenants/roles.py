@@ -43,6 +43,7 @@ class Right(StrEnum):
     READ_USAGE = "read usage, quotas and the subscription"
     READ_TENANTS = "read tenants and plans"
     CHANGE_SUBSCRIPTION = "change a subscription"
+    CHANGE_PLANS = "change what plans allow"
     READ_PLATFORM_LOG = "read the platform log"
     ADMINISTER_PEOPLE = "list and delete people"
 
@@ -66,5 +67,5 @@ _BILLING = _STAFF | {Right.CHANGE_SUBSCRIPTION}
 RIGHTS_OF_STAFF: dict[str, frozenset[Right]] = {
     StaffRole.SUPPORT: _STAFF,
     StaffRole.BILLING: _BILLING,
-    StaffRole.ADMIN: _BILLING | {Right.ADMINISTER_PEOPLE},
+    StaffRole.ADMIN: _BILLING | {Right.ADMINISTER_PEOPLE, Right.CHANGE_PLANS},
 }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
 
@@ -13,6 +13,8 @@ from tenants.api import wire
 from tenants.api.wire import rendered
 from tenants.errors import BadInput
 from tenants.models import Tenant
+
+Said = TypeVar("Said", bound=BaseModel)
 
 
 class _Answer(BaseModel):
@@ -73,6 +75,19 @@ class ChangePlanInput(BaseModel):
     reason: Annotated[str, Field(min_length=1, max_length=MAX_REASON)]
 
 
+Rate = Annotated[int | None, Field(ge=1, le=1_000_000_000)]
+
+
+class ChangeRatesInput(BaseModel):
+    """How many requests a minute a plan allows (null: any number), and why. The platform log shows the reason."""
+
+    model_config = ConfigDict(strict=True, extra="forbid")
+
+    requests_per_minute: Annotated[Rate, Field(description="Of the whole tenant.")]
+    requests_per_minute_of_one: Annotated[Rate, Field(description="Of one key or person of the tenant.")]
+    reason: Annotated[str, Field(min_length=1, max_length=MAX_REASON)]
+
+
 def plan_answer(plan: Plan) -> dict[str, Any]:
     """Return a plan as the API shows it."""
     names = ("slug", "name", "is_active", "requests_per_minute", "requests_per_minute_of_one")
@@ -103,9 +118,9 @@ def subscription_answer(subscription: TenantSubscription) -> dict[str, Any]:
     }
 
 
-def read_change(body: Any) -> ChangePlanInput:
-    """Return what a request to change a plan says. Raises BadInput, which points at each fault."""
+def read(model: type[Said], body: Any) -> Said:
+    """Return what the body of a request says. Raises BadInput, which points at each fault."""
     try:
-        return ChangePlanInput.model_validate(body)
+        return model.model_validate(body)
     except ValidationError as error:
         raise BadInput("The body breaks a rule.", errors=wire.faults(error)) from error

@@ -9,6 +9,7 @@ urlpatterns = both("subscription", views.SubscriptionView.as_view())
 
 platform_urlpatterns = [
     *both("plans", views.PlansView.as_view()),
+    *both("plans/<str:plan>/change-rates", views.ChangeRatesView.as_view()),
     *both("tenants", views.TenantsView.as_view()),
     *both("tenants/<str:tenant>/subscription", views.TenantSubscriptionView.as_view()),
     *both("tenants/<str:tenant>/subscription/change-plan", views.ChangePlanView.as_view()),

@@ -17,11 +17,13 @@ from audit.entry import as_uuid
 from subscriptions import lifecycle, platform_log
 from subscriptions.api.representation import (
     ChangePlanInput,
+    ChangeRatesInput,
+    PlanAnswer,
     PlanList,
     SubscriptionAnswer,
     TenantPage,
     plan_answer,
-    read_change,
+    read,
     subscription_answer,
     tenant_answer,
 )
@@ -34,6 +36,7 @@ from tenants.permissions import caller_in
 from tenants.roles import Right
 
 TENANT = OpenApiParameter("tenant", OpenApiTypes.STR, OpenApiParameter.PATH, description="The tenant's id or slug.")
+PLAN = OpenApiParameter("plan", OpenApiTypes.STR, OpenApiParameter.PATH, description="The plan's slug.")
 ABOUT = OpenApiParameter("tenant", description="The id or slug of the tenant that an entry is about.")
 
 
@@ -76,6 +79,34 @@ class PlansView(TrailView):
         """List the plans by slug, also those that are no longer sold."""
         filters.read(request.query_params, ())
         return Response({"results": [plan_answer(plan) for plan in Plan.objects.all()]})
+
+
+class ChangeRatesView(TrailView):
+    """A change of what a plan allows."""
+
+    platform = True
+    rights: ClassVar = {"POST": frozenset({Right.CHANGE_PLANS})}
+
+    @extend_schema(
+        operation_id="platform_change_rates",
+        parameters=[PLAN],
+        request=ChangeRatesInput,
+        responses={200: PlanAnswer, **problems(400, 401, 403, 404, 409, 413, 415)},
+    )
+    def post(self, request: Request, plan: str) -> Response:
+        """Change how many requests a minute a plan allows. Who is on it is limited by that within a minute."""
+        said, caller = read(ChangeRatesInput, request.data), caller_in(request)
+        if "\x00" in plan:
+            raise NotFound("There is no plan with this slug.")
+        changed = lifecycle.change_rates(
+            plan,
+            said.requests_per_minute,
+            said.requests_per_minute_of_one,
+            actor=caller.actor,
+            origin=caller.origin,
+            reason=said.reason,
+        )
+        return Response(plan_answer(changed))
 
 
 class TenantsView(TrailView):
@@ -131,7 +162,7 @@ class ChangePlanView(TrailView):
     )
     def post(self, request: Request, tenant: str) -> Response:
         """Change the plan. The platform log and the tenant's own trail show who did it, why, and what was before."""
-        subscriber, said, caller = tenant_or_refuse(tenant), read_change(request.data), caller_in(request)
+        subscriber, said, caller = tenant_or_refuse(tenant), read(ChangePlanInput, request.data), caller_in(request)
         plan = Plan.objects.filter(slug=said.plan).first()
         if plan is None:
             detail = f"There is no plan {said.plan!r}. GET /api/v1/platform/plans lists them."

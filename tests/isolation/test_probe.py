@@ -95,6 +95,14 @@ def change_plan(planted: Plant, _actor: Actor) -> list[Ask]:
     return [Ask({"tenant": planted.ids[kind]}, body={"plan": plan, "reason": "a probe"}) for kind in ("slug", "tenant")]
 
 
+def change_rates(planted: Plant, _actor: Actor) -> list[Ask]:
+    """Change what a plan allows: for staff to what it allows already."""
+    rates = (60_000, 30_000) if _actor.side == "platform" else (None, None)
+    names = ("requests_per_minute", "requests_per_minute_of_one")
+    body = {**dict(zip(names, rates, strict=True)), "reason": "a probe"}
+    return [Ask({"plan": plan}, body=body) for plan in ("free", planted.ids["tenant"])]
+
+
 def deleted(planted: Plant, actor: Actor) -> list[Ask]:
     """Delete by the admin's form: staff only look at its question, since they may."""
     body = {} if actor.side == "platform" else {"post": "yes"}
@@ -183,6 +191,7 @@ PROBES: dict[str, Probe] = {
     "GET api/v1/identity-provider": plain, "PUT api/v1/identity-provider": trusted,
     "DELETE api/v1/identity-provider": plain,
     "GET api/v1/platform/plans": plain,
+    "POST api/v1/platform/plans/<str:plan>/change-rates": change_rates,
     "GET api/v1/platform/tenants": lists(),
     "GET api/v1/platform/tenants/<str:tenant>/subscription": by_ids("tenant", "slug", "tenant"),
     "POST api/v1/platform/tenants/<str:tenant>/subscription/change-plan": change_plan,

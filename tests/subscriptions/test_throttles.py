@@ -133,6 +133,52 @@ def test_staff_see_the_rates_of_a_plan(world: World) -> None:
     assert (plan["requests_per_minute"], plan["requests_per_minute_of_one"]) == (None, 7)
 
 
+RATES = "/api/v1/platform/plans/free/change-rates"
+LOWER = {"requests_per_minute": 5, "requests_per_minute_of_one": 2, "reason": "They asked for less."}
+
+
+def test_an_admin_of_the_staff_changes_what_a_plan_allows_and_it_holds_by_the_next_minute(
+    world: World, now: list[float]
+) -> None:
+    reader = world.api(key="acme.read")
+    assert reader.get(PATH).status_code == 200
+    answer = world.api("platform", "sam").post(RATES, LOWER)
+    assert (answer.status_code, answer.json()["requests_per_minute_of_one"]) == (200, 2)
+    now[0] += 60
+    assert [reader.get(PATH).status_code for _ in range(3)] == [200, 200, 429]
+    log = world.api("platform", "sam").get("/api/v1/platform/platform-logs", action="plan.rates_changed").json()
+    assert [(one["description"], one["changes"]["requests_per_minute"]) for one in log["results"]] == [
+        ("They asked for less.", {"old": 60_000, "new": 5})
+    ]
+
+
+@pytest.mark.parametrize(
+    ("body", "status"),
+    [
+        ({**LOWER, "requests_per_minute": 0}, 400),
+        ({**LOWER, "requests_per_minute_of_one": -1}, 400),
+        ({**LOWER, "requests_per_minute": 2**40}, 400),
+        ({**LOWER, "requests_per_minute": "5"}, 400),
+        ({**LOWER, "requests_per_minute": True}, 400),
+        ({**LOWER, "reason": " "}, 400),
+        ({**LOWER, "events": 1}, 400),
+        ({"reason": "x"}, 400),
+        ({"requests_per_minute": 60_000, "requests_per_minute_of_one": 30_000, "reason": "x"}, 409),
+    ],
+)
+def test_bad_rates_change_nothing(world: World, body: Any, status: int) -> None:
+    tables = ("shared.subscriptions_plan", "shared.platform_log")
+    before = [world.sql(f"SELECT t::text FROM {table} AS t ORDER BY 1") for table in tables]
+    assert world.api("platform", "sam").post(RATES, body).status_code == status
+    assert [world.sql(f"SELECT t::text FROM {table} AS t ORDER BY 1") for table in tables] == before
+
+
+@pytest.mark.parametrize("plan", ["gold", "%00", "acme"])
+def test_the_rates_of_no_plan_are_not_found(world: World, plan: str) -> None:
+    path = f"/api/v1/platform/plans/{plan}/change-rates"
+    assert world.api("platform", "sam").post(path, LOWER).status_code == 404
+
+
 # --- among processes: each has a counter of its own
 
 

@@ -29,6 +29,7 @@ TABLE = {
     "read plans": "nnnnnnnyyy",
     "read a tenant's subscription": "nnnnnnnyyy",
     "change a subscription": "nnnnnnnnyy",
+    "change what a plan allows": "nnnnnnnnny",
     "read the platform log": "nnnnnnnyyy",
 }
 CELLS = [(right, caller, cell) for right, row in TABLE.items() for caller, cell in zip(CALLERS, row, strict=True)]
@@ -46,6 +47,7 @@ PATHS = {
     "read plans": "/api/v1/platform/plans",
     "read a tenant's subscription": "/api/v1/platform/tenants/acme/subscription",
     "change a subscription": "/api/v1/platform/tenants/acme/subscription/change-plan",
+    "change what a plan allows": "/api/v1/platform/plans/free/change-rates",
     "read the platform log": "/api/v1/platform/platform-logs",
 }
 
@@ -78,6 +80,8 @@ def ask(world: World, right: str, caller: str) -> Any:
         return api.post(path, EVENT)
     if right in {"declare an event type", "set strict mode"}:
         return api.put(path, {"strict": True} if right == "set strict mode" else {"description": "A note."})
+    if right == "change what a plan allows":
+        return api.post(path, {"requests_per_minute": 9, "requests_per_minute_of_one": None, "reason": "They asked."})
     if right == "change a subscription":
         return api.post(path, {"plan": "premium", "reason": "They asked for it."})
     return api.get(path)
@@ -89,7 +93,7 @@ def state(world: World) -> tuple[Any, ...]:
     catalogue = [world.sql(f"SELECT * FROM {schema}.audit_event_{table}") for table in ("type", "schema", "policy")]
     notes = world.sql(f"SELECT count(*) FROM {schema}.audit_log WHERE resource_type = 'note'")[0][0]
     plans = world.sql("SELECT tenant_id, plan_id FROM shared.subscriptions_tenantsubscription ORDER BY 1")
-    return notes, catalogue, plans
+    return notes, catalogue, plans, world.sql("SELECT * FROM shared.subscriptions_plan ORDER BY 1")
 
 
 @pytest.mark.parametrize(("right", "caller", "cell"), CELLS)
