@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any, ClassVar
 
@@ -49,7 +50,7 @@ def stream_problems(*statuses: int) -> dict[Any, Any]:
 class TrailView(APIView):
     """What the views of trails share, and those of what stands in the platform's tables."""
 
-    http_method_names = ("get", "head", "post")
+    http_method_names: Sequence[str] = ("get", "head", "post")
     rights: ClassVar[dict[str, frozenset[Right]]] = READING
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:

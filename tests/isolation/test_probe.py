@@ -89,6 +89,14 @@ def declared(planted: Plant, _actor: Actor) -> list[Ask]:
     return [Ask(name, body={}, foreign=False), Ask(name, body={"tenant": planted.ids["tenant"]})]
 
 
+def exported(planted: Plant, _actor: Actor) -> list[Ask]:
+    """Export in each form, as it is and by filters that name something foreign."""
+    ids, forms = planted.ids, ("csv", "jsonl", "parquet", "ocsf", "cloudevents", "ecs")
+    filters = [{"actor": ids["actor"]}, {"resource_type": ids["type"], "resource_id": ids["thing"]}]
+    asks = [Ask(query={"format": form}, foreign=False) for form in forms]
+    return asks + [Ask(query={"format": "jsonl", **one}, foreign=False) for one in filters]
+
+
 def change_plan(planted: Plant, _actor: Actor) -> list[Ask]:
     """Change a foreign tenant's plan: for staff to the one it has, which changes nothing."""
     plan = "free" if _actor.side == "platform" else "premium"
@@ -179,6 +187,7 @@ PROBES: dict[str, Probe] = {
     "GET metrics": plain, "POST metrics": plain,
     "GET api/schema": plain, "GET api/docs": plain,
     "GET api/v1/audit-logs": lists(), "POST api/v1/audit-logs": written,
+    "GET api/v1/audit-logs/export": exported,
     "GET api/v1/audit-logs/<str:entry_id>": by_ids("entry_id", "entry", "first", "tenant"),
     "GET api/v1/events": plain, "PUT api/v1/events": strict,
     "GET api/v1/events/<name:event_type>": by_ids("event_type", "event_type", "thing"),

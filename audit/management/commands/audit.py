@@ -1,4 +1,4 @@
-"""`manage.py audit`: import files of events into a tenant's trail, and ask the trail the two questions of old."""
+"""`manage.py audit`: files of events into a tenant's trail, the trail into files, and the two questions of old."""
 
 from __future__ import annotations
 
@@ -14,11 +14,13 @@ from django.core.management.base import CommandError, CommandParser
 from tqdm import tqdm
 
 from audit import access
+from audit.api import asking
 from audit.capture.installed import differences
 from audit.entry import EntryQuerySet
 from audit.history import actor_activity
 from audit.importers import DUMPS, FORMATS
 from audit.importers.naming import Names, read_names
+from audit.management import exporting
 from audit.management.files import Import
 from audit.models import AuditLog
 from tenants.doctor.directory import read
@@ -61,12 +63,26 @@ class Command(PlainCommand):
         activity = verbs.add_parser("activity", help="show what somebody did, newest first")
         activity.add_argument("user", help="a person's e-mail address, or an actor's id")
         activity.add_argument("--days", type=int, default=30, help="how many days back (default: 30)")
+        leave = verbs.add_parser(
+            "export",
+            help="write a filtered trail into a file",
+            description=(
+                "Write the entries that a filter lets through into a file, oldest first. The filter is that of the "
+                "API: --where action=invoice.* --where since=2026-01-01T00:00:00Z. That it was exported is an entry."
+            ),
+        )
+        leave.add_argument("--format", default="jsonl", choices=asking.FORMATS, help="the form of the file (jsonl)")
+        leave.add_argument("--compress", choices=asking.COMPRESSIONS, help="compress it as it goes")
+        leave.add_argument("--where", action="append", default=[], metavar="NAME=VALUE", help="a parameter of the API")
+        leave.add_argument(
+            "--output", default="-", metavar="FILE", help="a file that is not there yet (standard output)"
+        )
         check = verbs.add_parser(
             "check",
             help="compare what captures row changes in each schema with what is declared; exit status 1 if it differs",
         )
         check.add_argument("--tenant", action="append", metavar="SLUG", help="this one and the shared tables alone")
-        for verb in (load, history, activity):
+        for verb in (load, history, activity, leave):
             verb.add_argument("--tenant", metavar="SLUG", required=True, help="whose trail")
             add_actor_argument(verb)
         for verb in (history, activity):
@@ -79,7 +95,7 @@ class Command(PlainCommand):
             return
         tenant = find_tenant(options["tenant"])
         chosen = Chosen(tenant, find_actor(options["actor"], tenant))
-        verbs = {"import": self.load, "history": self.history, "activity": self.activity}
+        verbs = {"import": self.load, "history": self.history, "activity": self.activity, "export": self.export}
         verbs[options["verb"]](chosen, options)
 
     def check_capture(self, slugs: list[str] | None) -> None:
@@ -126,6 +142,16 @@ class Command(PlainCommand):
         self._note(chosen)
         with chosen.open():
             self._show(actor_activity(AuditLog.objects.all(), actor_id, min(options["days"], _MAX_DAYS)), options)
+
+    def export(self, chosen: Chosen, options: dict[str, Any]) -> None:
+        """Write a filtered trail into a file; say how many entries it has."""
+        asked = exporting.read(options["where"], options["format"], compress=bool(options["compress"]))
+        try:
+            rows = exporting.run(chosen, asked, options["output"])
+        except KeyboardInterrupt as error:
+            raise CommandError("Interrupted; the file is not whole.", returncode=_INTERRUPTED) from error
+        if options["output"] != "-":
+            self.stdout.write(f"{rows} entries written to {options['output']}.")
 
     @staticmethod
     def _note(chosen: Chosen) -> None:
