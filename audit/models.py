@@ -7,11 +7,22 @@ from uuid import UUID
 
 from django.conf import settings
 from django.db import models
+from django.db.models.functions import Now
 
 from audit import entry, history, ledger
 from audit.entry import EntryManager, EntryQuerySet
 from tenants.errors import BadInput
 from tenants.pinned import PinnedQuerySet
+
+
+class ExportState(models.TextChoices):
+    """How far an export that runs as a job has come."""
+
+    PENDING = "pending"
+    RUNNING = "running"
+    READY = "ready"
+    FAILED = "failed"
+    EXPIRED = "expired"
 
 
 class AuditUserAgent(entry.UserAgent):
@@ -67,6 +78,41 @@ class AuditLog(entry.LogEntry):
     def get_user_activity(cls, user: Any, days: int = 30) -> EntryQuerySet:
         """Return what a person did in the last `days` days, newest first."""
         return history.actor_activity(cls.objects.all(), str(user.pk), days)
+
+
+class AuditExport(models.Model):
+    """An export that runs as a job. Written by `exports` alone; `parameters` is its filter as it was sent."""
+
+    id = models.UUIDField(primary_key=True, editable=False, db_default=models.Func(function="guard.new_id"))
+    created_at = models.DateTimeField(editable=False, db_default=Now())
+    until = models.UUIDField()
+    state = models.TextField(choices=ExportState.choices, default=ExportState.PENDING)
+    format = models.TextField()
+    compress = models.BooleanField()
+    parameters = models.JSONField()
+    actor_type = models.TextField()
+    actor_id = models.TextField()
+    actor_label = models.TextField()
+    attempts = models.SmallIntegerField(default=0)
+    claim = models.UUIDField(null=True)
+    # When somebody has to look after it; null where nothing is left to do.
+    due_at = models.DateTimeField(null=True, db_default=Now())
+    file = models.TextField(null=True)
+    entries = models.BigIntegerField(default=0)
+    bytes = models.BigIntegerField(default=0)
+    sha256 = models.TextField(null=True)
+    finished_at = models.DateTimeField(null=True)
+    expires_at = models.DateTimeField(null=True)
+
+    objects = PinnedQuerySet.as_manager()
+
+    class Meta:
+        db_table = "audit_export"
+        managed = False
+        ordering = ["-id"]
+
+    def __str__(self) -> str:
+        return f"{self.format} export, {self.state}"
 
 
 class UsageLog(models.Model):

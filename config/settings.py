@@ -135,6 +135,21 @@ TEMPLATES = [
     },
 ]
 STATIC_URL = "/static/"
+# Files of exports: web processes and whoever runs the jobs must see the same ones.
+EXPORTS_DIR = env.text("EXPORTS_DIR", str(BASE_DIR / "var" / "exports"))
+EXPORTS_KEPT_HOURS = env.whole("EXPORTS_KEPT_HOURS", 72, least=1, most=8760)
+STORAGES = {
+    "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
+    "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"},
+    "exports": {
+        "BACKEND": "django.core.files.storage.FileSystemStorage",
+        "OPTIONS": {
+            "location": EXPORTS_DIR,
+            "file_permissions_mode": 0o600,
+            "directory_permissions_mode": 0o700,
+        },
+    },
+}
 # Assets are served from where the packages keep them: nothing is collected, so nothing can be forgotten.
 WHITENOISE_USE_FINDERS = True
 WHITENOISE_AUTOREFRESH = False

@@ -80,6 +80,13 @@ def tenant(slug: str) -> TenantRef | None:
     return TenantRef(*row) if row else None
 
 
+def due(work: str) -> list[TenantRef]:
+    """Return the tenants that have something due in their table of jobs of this name, up to 1,000."""
+    with gate_scope(), connection.cursor() as cursor:
+        cursor.execute("SELECT * FROM gate.due(%s)", [work])
+        return [TenantRef(*row) for row in cursor.fetchall()]
+
+
 def key(secret: str) -> KeyRef | None:
     """Return the key with this secret, and note its use."""
     row = _call("SELECT * FROM gate.key(%s)", digest(secret))

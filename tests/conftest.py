@@ -113,6 +113,20 @@ def uncounted() -> None:
 
 
 @pytest.fixture
+def files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder of this test's exported files, kept as the settings say."""
+    from django.conf import settings
+    from django.core.files.storage import FileSystemStorage
+
+    from audit import exports
+
+    stores: dict[str, Any] = settings.STORAGES
+    kept = FileSystemStorage(**{**stores["exports"]["OPTIONS"], "location": tmp_path / "exports"})
+    monkeypatch.setattr(exports, "storage", lambda: kept)
+    return tmp_path / "exports"
+
+
+@pytest.fixture
 def world(superuser: psycopg.Connection[Any], standing: list[str]) -> Iterator[World]:
     """A clone of the world of this test's own."""
     with unchanged(superuser, standing), cloned(superuser, TEMPLATE) as clone:

@@ -32,7 +32,7 @@ READERS = ("olga", "alice", "bob", "charlie", "admin", "read")
 _IMPLIED = {"head", "options"}
 _PARAMETER = re.compile(r"<(?:\w+:)?(\w+)>")
 # Each kind of foreign id is asked for in the place of every other.
-CROSSED = ("entry", "first", "tenant", "user", "api_key", "subscription", "slug")
+CROSSED = ("entry", "first", "tenant", "user", "api_key", "subscription", "slug", "export")
 STRANGE = ("PUT", "PATCH", "DELETE", "OPTIONS", "TRACE")
 
 
@@ -163,13 +163,16 @@ def plant(world: World, slug: str) -> Plant:
     names["event_type"] = kind = sign(slug, "event")
     with world.scope(slug):
         catalogue.declare(kind, description=sign(slug, "words"), schema={}, personal=[], told={"en": kind})
+    asked = {"format": "jsonl", "filter": {"actor": names["actor"]}}
+    export = admin.post("/api/v1/exports", asked).json()["id"]
     ids = {
-        "entry": entry, "first": first, "tenant": str(tenant.id), "slug": slug, "subscription": subscription,
+        "export": export, "entry": entry, "first": first,
+        "tenant": str(tenant.id), "slug": slug, "subscription": subscription,
         "user": people[0][0], "email": people[0][1], "api_key": keys[0][0],
         "cursor": admin.get("/api/v1/audit-logs", limit="1").json()["next_cursor"], **names,
     }  # fmt: skip
     canaries = {
-        f"{slug}.trail": [entry, *names.values()],
+        f"{slug}.trail": [entry, export, *names.values()],
         f"{slug}.people": [text for row in people for text in row],
         f"{slug}.keys": [row[0] for row in keys],
         f"{slug}.subscription": [subscription],
@@ -196,8 +199,15 @@ def plant_platform(world: World) -> Plant:
         "user": people[0][0],
         **names,
     }
-    ids |= {"type": "thing", "actor": people[0][0], "email": people[0][1], "key": "none", "cursor": "none"}
-    ids["event_type"] = names["thing"]
+    ids |= {
+        "export": "none",
+        "type": "thing",
+        "actor": people[0][0],
+        "email": people[0][1],
+        "key": "none",
+        "cursor": "none",
+        "event_type": names["thing"],
+    }
     canaries = {
         "platform.trail": [str(entry.pk), *names.values()],
         "platform.people": [it for row in people for it in row],

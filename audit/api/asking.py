@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from django.http import QueryDict
-from django.utils import timezone
 from drf_spectacular.utils import OpenApiParameter
 
 from audit.api import filters
@@ -36,10 +36,10 @@ class Export:
         """The Content-Type of the file."""
         return _GZIP if self.compress else FILES[self.form].media_type
 
-    def file_name(self, slug: str) -> str:
-        """Return what the file is called where it is saved: whose trail it is, and of when."""
+    def file_name(self, slug: str, moment: datetime) -> str:
+        """Return what the file is called where it is saved: whose trail it is, and of when (in UTC)."""
         suffix = FILES[self.form].suffix + (".gz" if self.compress else "")
-        return f"{slug}-trail-{timezone.now():%Y%m%dT%H%M%SZ}{suffix}"
+        return f"{slug}-trail-{moment:%Y%m%dT%H%M%SZ}{suffix}"
 
     def told(self) -> dict[str, Any]:
         """Return what the trail is told of an export."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 from django.http import StreamingHttpResponse
+from django.utils import timezone
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiResponse, extend_schema
 from rest_framework.negotiation import BaseContentNegotiation
@@ -58,7 +59,7 @@ class ExportView(TrailView):
             export.stream(asked.form, found, compress=asked.compress),
             content_type=asked.media_type,
             headers={
-                "Content-Disposition": f'attachment; filename="{asked.file_name(tenant.slug)}"',
+                "Content-Disposition": f'attachment; filename="{asked.file_name(tenant.slug, timezone.now())}"',
                 "Cache-Control": "no-store",
                 "X-Accel-Buffering": "no",
             },

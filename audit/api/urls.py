@@ -8,7 +8,7 @@ from __future__ import annotations
 from django.urls import register_converter
 from django.urls.converters import StringConverter
 
-from audit.api import catalogue, exporting, views
+from audit.api import catalogue, exporting, exports, views
 from tenants.api.routes import both
 
 
@@ -34,6 +34,9 @@ urlpatterns = [
     *both("audit-logs/<str:entry_id>", views.AuditLogView.as_view()),
     *both("events", catalogue.EventTypesView.as_view()),
     *both("events/<name:event_type>", catalogue.EventTypeView.as_view()),
+    *both("exports", exports.ExportsView.as_view()),
+    *both("exports/<str:export_id>", exports.ExportJobView.as_view()),
+    *both("exports/<str:export_id>/file", exports.ExportFileView.as_view()),
     *both("resources/<str:resource_type>/<anytext:resource_id>/history", views.ResourceHistoryView.as_view()),
     *both("actors/<anytext:actor>/activity", views.ActorActivityView.as_view()),
 ]

@@ -16,5 +16,6 @@ class Migration(migrations.Migration):
         migrations.RunSQL(load(FOLDER, "usage.sql"), migrations.RunSQL.noop),
         migrations.RunSQL(load(FOLDER, "answer.sql"), migrations.RunSQL.noop),
         migrations.RunSQL(load(FOLDER, "catalogue.sql"), migrations.RunSQL.noop),
+        migrations.RunSQL(load(FOLDER, "exports.sql"), migrations.RunSQL.noop),
         migrations.RunSQL(load(FOLDER, "rights.sql"), migrations.RunSQL.noop),
     ]

@@ -9,6 +9,7 @@ CALL guard.allow('SELECT, INSERT, UPDATE', 'audit_key');
 CALL guard.allow('SELECT, INSERT, UPDATE, DELETE', 'audit_answer');
 CALL guard.allow('SELECT, INSERT, UPDATE', 'audit_event_type', 'audit_event_policy');
 CALL guard.allow('SELECT, INSERT (name, version, metadata_schema)', 'audit_event_schema');
+CALL guard.allow('SELECT, INSERT, UPDATE', 'audit_export');
 GRANT SELECT, UPDATE (user_id) ON audit_log TO "{guard}";
 GRANT SELECT, INSERT ON audit_log TO "{auditor}";
 GRANT SELECT ON audit_user_agent, audit_log_position, audit_log_words, audit_event_type TO "{auditor}";

@@ -16,6 +16,7 @@ class Migration(migrations.Migration):
     operations = [
         migrations.RunSQL(load(AUDIT, "guards.sql"), migrations.RunSQL.noop),
         migrations.RunSQL(load(AUDIT, "sequence.sql", block=str(BLOCK)), migrations.RunSQL.noop),
+        migrations.RunSQL(load(AUDIT, "due.sql"), migrations.RunSQL.noop),
         migrations.RunSQL(load(AUDIT, "capture.sql"), migrations.RunSQL.noop),
         migrations.RunSQL(load(AUDIT, "agent.sql", agents="audit_user_agent"), migrations.RunSQL.noop),
         migrations.RunSQL(load(AUDIT, "agent.sql", agents="platform_user_agent"), migrations.RunSQL.noop),

@@ -85,7 +85,7 @@ def send(world: World, injection: Injection, *more: str, limit: bool = False) ->
 
 def state(world: World) -> list[Any]:
     """Return hashes of all that an injection might change."""
-    tables = ("audit_log", "usage_log", "audit_user_agent", "audit_answer", "audit_key")
+    tables = ("audit_log", "usage_log", "audit_user_agent", "audit_answer", "audit_key", "audit_export")
     places = [f"{tenant.schema_name}.{table}" for tenant in (world.acme, world.globex) for table in tables]
     places += ["shared.tenants_tenant", "shared.tenants_user", "shared.tenants_membership"]
     hashes = [world.sql(f"SELECT md5(string_agg(t::text, '|' ORDER BY t::text)) FROM {place} t") for place in places]

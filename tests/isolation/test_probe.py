@@ -97,6 +97,17 @@ def exported(planted: Plant, _actor: Actor) -> list[Ask]:
     return asks + [Ask(query={"format": "jsonl", **one}, foreign=False) for one in filters]
 
 
+def asked_for(planted: Plant, _actor: Actor) -> list[Ask]:
+    """Ask for an export of what is foreign: of one's own trail, that is nothing."""
+    filters = [{"actor": planted.ids["actor"]}, {"resource_id": planted.ids["thing"], "tenant": planted.ids["tenant"]}]
+    return [Ask(body={"format": "csv", "filter": one}, foreign=False) for one in filters]
+
+
+def unsigned(planted: Plant, _actor: Actor) -> list[Ask]:
+    """Fetch a foreign file without a link, and with what is none."""
+    return [Ask({"export_id": planted.ids["export"]}, query) for query in ({}, {"link": planted.ids["export"]})]
+
+
 def change_plan(planted: Plant, _actor: Actor) -> list[Ask]:
     """Change a foreign tenant's plan: for staff to the one it has, which changes nothing."""
     plan = "free" if _actor.side == "platform" else "premium"
@@ -192,6 +203,9 @@ PROBES: dict[str, Probe] = {
     "GET api/v1/events": plain, "PUT api/v1/events": strict,
     "GET api/v1/events/<name:event_type>": by_ids("event_type", "event_type", "thing"),
     "PUT api/v1/events/<name:event_type>": declared,
+    "GET api/v1/exports": plain, "POST api/v1/exports": asked_for,
+    "GET api/v1/exports/<str:export_id>": by_ids("export_id", "export", "entry"),
+    "GET api/v1/exports/<str:export_id>/file": unsigned,
     "GET api/v1/resources/<str:resource_type>/<anytext:resource_id>/history": lists(
         resource_type="type", resource_id="thing"
     ),

@@ -24,6 +24,8 @@ TABLE = {
     "declare an event type": "yynnnnynnn",
     "set strict mode": "yynnnnynnn",
     "export": "yyynnnynnn",
+    "ask for an export": "yyynnnynnn",
+    "see the exports": "yyynnnynnn",
     "write events": "yynnnyynnn",
     "read the subscription": "yyynynynnn",
     "read tenants": "nnnnnnnyyy",
@@ -43,6 +45,8 @@ PATHS = {
     "declare an event type": "/api/v1/events/note.created",
     "set strict mode": "/api/v1/events",
     "export": "/api/v1/audit-logs/export?format=jsonl",
+    "ask for an export": "/api/v1/exports",
+    "see the exports": "/api/v1/exports",
     "write events": "/api/v1/audit-logs",
     "read the subscription": "/api/v1/subscription",
     "read tenants": "/api/v1/platform/tenants",
@@ -84,16 +88,18 @@ def ask(world: World, right: str, caller: str) -> Any:
         return api.put(path, {"strict": True} if right == "set strict mode" else {"description": "A note."})
     if right == "change what a plan allows":
         return api.post(path, {"requests_per_minute": 9, "requests_per_minute_of_one": None, "reason": "They asked."})
+    if right == "ask for an export":
+        return api.post(path, {"format": "csv"})
     if right == "change a subscription":
         return api.post(path, {"plan": "premium", "reason": "They asked for it."})
     return api.get(path)
 
 
 def state(world: World) -> tuple[Any, ...]:
-    """Return what a refused caller must not have changed: notes in the trail, the catalogue, and subscriptions."""
+    """Return what a refused caller must not have changed: notes in the trail, exports, the catalogue, subscriptions."""
     schema = world.acme.schema_name
     catalogue = [world.sql(f"SELECT * FROM {schema}.audit_event_{table}") for table in ("type", "schema", "policy")]
-    notes = world.sql(f"SELECT count(*) FROM {schema}.audit_log WHERE resource_type = 'note'")[0][0]
+    notes = world.sql(f"SELECT count(*) FROM {schema}.audit_log WHERE resource_type IN ('note', 'export')")[0][0]
     plans = world.sql("SELECT tenant_id, plan_id FROM shared.subscriptions_tenantsubscription ORDER BY 1")
     return notes, catalogue, plans, world.sql("SELECT * FROM shared.subscriptions_plan ORDER BY 1")
 
