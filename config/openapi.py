@@ -31,11 +31,6 @@ class CallerScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-c
         ]
 
 
-def without_slash(endpoints: list[tuple[str, str, str, Any]]) -> list[tuple[str, str, str, Any]]:
-    """Leave out the second spelling of each path, with a trailing slash."""
-    return [endpoint for endpoint in endpoints if not endpoint[0].endswith("/")]
-
-
 @cache
 def document(urlconf: str) -> dict[str, Any]:
     """Return the OpenAPI document of what a host with these URLs offers."""

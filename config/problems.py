@@ -45,11 +45,16 @@ _TITLES = {
 }
 
 
+def title(status: int) -> str:
+    """Return what a status is called."""
+    return _TITLES.get(status, "Error")
+
+
 def body(error: DomainError) -> dict[str, Any]:
     """Return the problem document of an error."""
     document: dict[str, Any] = {
         "type": f"/api/docs#problem-{error.code}",
-        "title": _TITLES.get(error.status, "Error"),
+        "title": title(error.status),
         "status": error.status,
         "detail": error.detail,
         "code": error.code,

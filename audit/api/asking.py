@@ -10,6 +10,7 @@ from django.http import QueryDict
 from drf_spectacular.utils import OpenApiParameter
 
 from audit.api import filters
+from audit.api.parameters import described
 from audit.formats import FILES
 from audit.query import Filter
 from tenants.errors import BadInput, Fault
@@ -17,8 +18,7 @@ from tenants.errors import BadInput, Fault
 FORMATS = tuple(FILES)
 COMPRESSIONS = ("gzip",)
 # An export is all of it, oldest first, and whole entries.
-_PAGING = {"order", "limit", "cursor", "format", "fields"}
-FILTERS = frozenset(filters.LIST) - _PAGING
+FILTERS = filters.FILTER
 _GZIP = "application/gzip"
 
 
@@ -87,5 +87,5 @@ def _fault(name: str, detail: str) -> Fault:
 DESCRIBED = [
     OpenApiParameter("format", required=True, enum=FORMATS, description="The form of the file."),
     OpenApiParameter("compress", enum=COMPRESSIONS, description="Compress the file as it goes (all but parquet)."),
-    *filters.described(FILTERS),
+    *described(FILTERS),
 ]

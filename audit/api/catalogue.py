@@ -13,7 +13,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from audit import catalogue, wire
-from audit.api import filters
+from audit.api import filters, parameters
 from audit.api.representation import rendered
 from audit.api.views import READING, TrailView, problems
 from audit.catalogue import EventType
@@ -138,7 +138,7 @@ class EventTypesView(TrailView):
 
     @extend_schema(
         operation_id="events_list",
-        parameters=filters.described({"limit", "cursor"}),
+        parameters=parameters.described({"limit", "cursor"}),
         responses={200: EventTypePage, **problems(400, 401, 403)},
     )
     def get(self, request: Request) -> Response:

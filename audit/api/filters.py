@@ -10,11 +10,19 @@ from ipaddress import ip_network
 from typing import Any
 
 from django.http import QueryDict
-from drf_spectacular.types import OpenApiTypes
-from drf_spectacular.utils import OpenApiParameter
 
 from audit import sentences
 from audit.api import grammar
+from audit.api.parameters import (
+    DEFAULT_DAYS,
+    DEFAULT_LIMIT,
+    MAX_CURSOR,
+    MAX_DAYS,
+    MAX_LIMIT,
+    MAX_LINE,
+    MAX_SEARCH,
+    MAX_VALUES,
+)
 from audit.api.representation import AuditLogAnswer
 from audit.events import MAX_ACTION, MAX_ID, MAX_TYPE, ActorType, Operation, Outcome, Source
 from audit.query import Filter, Order, literally, search
@@ -22,15 +30,7 @@ from audit.query.filter import term
 from tenants.api.wire import moment
 from tenants.errors import BadInput, Fault
 
-MAX_LIMIT = 1000
-DEFAULT_LIMIT = 100
-MAX_DAYS = 3650
-DEFAULT_DAYS = 30
 END = "end"
-_MAX_CURSOR = 500
-_MAX_VALUES = 100
-MAX_SEARCH = 500
-MAX_LINE = 4000
 # The first and last year that a bound widened by a millisecond or moved by a day still fits in.
 _YEARS = range(1970, 9999)
 
@@ -156,7 +156,7 @@ _READERS: dict[str, Callable[[str], Any]] = {
     "filter": _text(1, MAX_LINE),
     "order": lambda value: Order(_order(value)),
     "limit": _whole(MAX_LIMIT),
-    "cursor": _text(1, _MAX_CURSOR),
+    "cursor": _text(1, MAX_CURSOR),
     "days": _whole(MAX_DAYS),
     "fields": _fields,
     "language": _language,
@@ -211,7 +211,7 @@ def _asked(said: Mapping[str, Sequence[Any]]) -> Asked:
 
 
 def _values(name: str, values: list[str], faults: list[Fault]) -> list[Any]:
-    if len(values) > (_MAX_VALUES if name in _FIELDS else 1):
+    if len(values) > (MAX_VALUES if name in _FIELDS else 1):
         faults.append(_fault(name, "repeated", "This parameter is given too often."))
         return []
     try:
@@ -230,66 +230,3 @@ def _fault(name: str, code: str, detail: str) -> Fault:
 def bad_cursor(detail: str) -> BadInput:
     """Return the refusal of a cursor."""
     return BadInput(f"cursor: {detail}", errors=[_fault("cursor", "bad_cursor", detail)])
-
-
-_ANY = "Repeatable: any of them. A leading `-` excludes"
-_NAMES = f"{_ANY}, a `*` at the end is for a prefix, a leading `\\\\` takes both meanings away."
-
-
-def _many(name: str, description: str, words: type[StrEnum] | None = None) -> OpenApiParameter:
-    said = f"{description} One of {', '.join(words)}. {_ANY}." if words else f"{description} {_NAMES}"
-    return OpenApiParameter(name, OpenApiTypes.STR, many=True, description=said)
-
-
-_DESCRIBED = {
-    "action": _many("action", "The action, as in `invoice.paid` or `invoice.*`."),
-    "actor": _many("actor", "The actor's id."),
-    "actor_type": _many("actor_type", "What kind of caller acted.", ActorType),
-    "resource_type": _many("resource_type", "The resource's type."),
-    "resource_id": _many("resource_id", "The resource's id; a UUID in any spelling."),
-    "operation": _many("operation", "What the action does.", Operation),
-    "outcome": _many("outcome", "How it ended.", Outcome),
-    "source": _many("source", "By which way the entry came in.", Source),
-    "ip": _many("ip", "An address, or a network as in `10.0.0.0/8`."),
-    "request_id": _many("request_id", "The `context.request_id`."),
-    "transaction": _many("transaction", "A `context.transaction_id`: an action and the changes of rows that it made."),
-    "q": OpenApiParameter(
-        "q",
-        description="Words of labels, description and changes: all of them, in any case and without accents. "
-        '`"two words"` in this order; a leading `-` excludes. Entries are found within seconds.',
-    ),
-    "filter": OpenApiParameter(
-        "filter",
-        description='The same in one line: `actor:alice action:invoice.*,user.* -outcome:success "past due"`.',
-    ),
-    "since": OpenApiParameter("since", OpenApiTypes.DATETIME, description="Created at or after this time."),
-    "until": OpenApiParameter("until", OpenApiTypes.DATETIME, description="Created before this time."),
-    "order": OpenApiParameter(
-        "order",
-        enum=[*Order],
-        default=Order.DESC.value,
-        description="`desc`: newest first. `asc`: by position, for polling; who follows `next_cursor` sees each entry "
-        "exactly once.",
-    ),
-    "limit": OpenApiParameter(
-        "limit",
-        OpenApiTypes.INT,
-        default=DEFAULT_LIMIT,
-        description=f"1 to {MAX_LIMIT}. A page may be shorter where no index finds what is wanted: go on with `next`.",
-    ),
-    "cursor": OpenApiParameter(
-        "cursor", description="The `next_cursor` of a page of the same filter and order; `end` (with asc): from now."
-    ),
-    "days": OpenApiParameter("days", OpenApiTypes.INT, default=DEFAULT_DAYS, description=f"1 to {MAX_DAYS}."),
-    "fields": OpenApiParameter("fields", description="The fields to show of each entry, with commas; left out: all."),
-    # By name, not by Accept-Language: one URL has one answer, whoever keeps it.
-    "language": OpenApiParameter(
-        "language",
-        description="Shows the `sentence` that an entry reads as: `en` and `de` are shipped, others as types declare.",
-    ),
-}
-
-
-def described(names: Collection[str]) -> list[OpenApiParameter]:
-    """Return parameters as the OpenAPI document shows them."""
-    return [parameter for name, parameter in _DESCRIBED.items() if name in names]

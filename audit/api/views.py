@@ -16,7 +16,7 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from audit import access, history, ingest, lines, replay
-from audit.api import filters, paging
+from audit.api import filters, paging, parameters
 from audit.api.parsers import STREAM, check_charset
 from audit.api.representation import (
     AuditLogAnswer,
@@ -45,6 +45,11 @@ READING = {"GET": _READ, "HEAD": _READ}
 def stream_problems(*statuses: int) -> dict[Any, Any]:
     """Return the same for an endpoint that takes a stream, whose refusals say how far it came."""
     return {(code, PROBLEM): StreamProblem for code in (*statuses, 429, 503)}
+
+
+def in_path(name: str, description: str) -> OpenApiParameter:
+    """Return a part of the path as the OpenAPI document shows it."""
+    return OpenApiParameter(name, OpenApiTypes.STR, OpenApiParameter.PATH, description=description)
 
 
 class TrailView(APIView):
@@ -102,7 +107,7 @@ class AuditLogsView(ShowingView):
 
     @extend_schema(
         operation_id="audit_logs_list",
-        parameters=filters.described(filters.LIST),
+        parameters=parameters.described(filters.LIST),
         responses={200: AuditLogPage, **problems(400, 401, 403)},
     )
     def get(self, request: Request) -> Response:
@@ -116,7 +121,7 @@ class AuditLogsView(ShowingView):
         parameters=[
             OpenApiParameter(
                 replay.HEADER,
-                OpenApiTypes.STR,
+                {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[!-~]+$"},
                 OpenApiParameter.HEADER,
                 description="Within 24 hours, the same request with the same key gets the same answer again.",
             ),
@@ -125,7 +130,7 @@ class AuditLogsView(ShowingView):
         responses={200: RepeatedAnswer, 201: WriteAnswer, **stream_problems(400, 401, 403, 408, 413, 415, 422)},
     )
     def post(self, request: Request) -> Response:
-        """Write one event, which answers its entry, a batch, which answers what became of each, or a stream of events.
+        """Write one event, a batch or a stream. An event answers its entry, a batch what became of each, in order.
 
         A stream (`application/x-ndjson`) has an event on each line, any number of them, and is written in parts: the
         answer counts the lines and lists those that were rejected, also where it is an error.
@@ -177,7 +182,7 @@ class AuditLogView(ShowingView):
 
     @extend_schema(
         operation_id="audit_logs_read",
-        parameters=filters.described(filters.ONE),
+        parameters=[in_path("entry_id", "The entry's id."), *parameters.described(filters.ONE)],
         responses={200: AuditLogAnswer, **problems(400, 401, 403, 404)},
     )
     def get(self, request: Request, entry_id: str) -> Response:
@@ -191,19 +196,15 @@ class AuditLogView(ShowingView):
         return Response(paging.shown([represent(entry, self.tenant())], asked)[0])
 
 
-def _in_path(name: str, description: str) -> OpenApiParameter:
-    return OpenApiParameter(name, OpenApiTypes.STR, OpenApiParameter.PATH, description=description)
-
-
 class ResourceHistoryView(ShowingView):
     """What happened to a resource."""
 
     @extend_schema(
         operation_id="resources_history",
         parameters=[
-            _in_path("resource_type", "The resource's type."),
-            _in_path("resource_id", "The resource's id; it may contain slashes."),
-            *filters.described(filters.HISTORY),
+            in_path("resource_type", "The resource's type."),
+            in_path("resource_id", "The resource's id; it may contain slashes."),
+            *parameters.described(filters.HISTORY),
         ],
         responses={200: AuditLogPage, **problems(400, 401, 403)},
     )
@@ -220,7 +221,7 @@ class ActorActivityView(ShowingView):
 
     @extend_schema(
         operation_id="actors_activity",
-        parameters=[_in_path("actor", "The actor's id."), *filters.described(filters.ACTIVITY)],
+        parameters=[in_path("actor", "The actor's id."), *parameters.described(filters.ACTIVITY)],
         responses={200: AuditLogPage, **problems(400, 401, 403)},
     )
     def get(self, request: Request, actor: str) -> Response:

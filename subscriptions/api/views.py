@@ -10,9 +10,9 @@ from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from audit.api import filters, paging
+from audit.api import filters, paging, parameters
 from audit.api.representation import AuditLogAnswer, AuditLogPage, represent
-from audit.api.views import TrailView
+from audit.api.views import TrailView, in_path
 from audit.entry import as_uuid
 from subscriptions import lifecycle, platform_log
 from subscriptions.api.representation import (
@@ -117,7 +117,7 @@ class TenantsView(TrailView):
 
     @extend_schema(
         operation_id="platform_tenants",
-        parameters=filters.described({"limit", "cursor"}),
+        parameters=parameters.described({"limit", "cursor"}),
         responses={200: TenantPage, **problems(400, 401, 403)},
     )
     def get(self, request: Request) -> Response:
@@ -179,11 +179,11 @@ class PlatformLogsView(TrailView):
 
     @extend_schema(
         operation_id="platform_logs",
-        parameters=[ABOUT, *filters.described(filters.LIST)],
+        parameters=[ABOUT, *parameters.described(filters.LIST)],
         responses={200: AuditLogPage, **problems(400, 401, 403)},
     )
     def get(self, request: Request) -> Response:
-        """Read a page of the platform log, under the filters of a tenant's trail and by tenant."""
+        """Read a page of the platform log. It takes the filters of a tenant's trail, and a tenant."""
         sent = request.query_params.copy()
         about = _about(sent)
         asked = filters.read(sent, filters.LIST)
@@ -212,7 +212,11 @@ class PlatformLogView(TrailView):
     platform = True
     rights: ClassVar = reading(Right.READ_PLATFORM_LOG)
 
-    @extend_schema(operation_id="platform_logs_read", responses={200: AuditLogAnswer, **problems(400, 401, 403, 404)})
+    @extend_schema(
+        operation_id="platform_logs_read",
+        parameters=[in_path("entry_id", "The entry's id.")],
+        responses={200: AuditLogAnswer, **problems(400, 401, 403, 404)},
+    )
     def get(self, request: Request, entry_id: str) -> Response:
         """Read one entry by its id."""
         filters.read(request.query_params, ())

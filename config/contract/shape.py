@@ -1,0 +1,209 @@
+"""From what drf-spectacular collects to the document that generators of clients understand.
+
+It changes words, names and references, and adds what every operation answers: never what a view says of its input.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+from config import problems
+from config.contract import words
+from config.contract.samples import parameter, sample
+
+Document = dict[str, Any]
+Node = dict[str, Any]
+_SCHEMAS = "#/components/schemas/"
+_PROBLEM = "application/problem+json"
+_REFUSED: Node = {"content": {_PROBLEM: {"schema": {"$ref": f"{_SCHEMAS}Problem"}}}}
+_HEADER = {name: {"$ref": f"#/components/headers/{name}"} for name in words.HEADERS}
+_METHODS = ("get", "put", "post", "delete", "patch")
+
+
+def without_slash(endpoints: list[tuple[str, str, str, Any]]) -> list[tuple[str, str, str, Any]]:
+    """Leave out the second spelling of each path, with a trailing slash."""
+    return [endpoint for endpoint in endpoints if not endpoint[0].endswith("/")]
+
+
+def shape(result: Document, **_generator: Any) -> Document:
+    """Return the document as it is published (the last hook of drf-spectacular)."""
+    _name_components(result)
+    _name_enums(result)
+    for schema in [*result["components"]["schemas"].values()]:
+        _plain(schema)
+    _name_parts(result)
+    for path, _method, operation in operations(result):
+        _say(path, operation)
+        _answers(result, operation)
+        _examples(result, operation)
+    _link(result)
+    _introduce(result)
+    return result
+
+
+def operations(document: Document) -> Iterator[tuple[str, str, Node]]:
+    """Yield path, method and operation."""
+    for path, item in document["paths"].items():
+        for method in _METHODS:
+            if method in item:
+                yield path, method, item[method]
+
+
+def nodes(node: Any) -> Iterator[Node]:
+    """Yield every object in a part of the document."""
+    if isinstance(node, dict):
+        yield node
+        for part in node.values():
+            yield from nodes(part)
+    elif isinstance(node, list):
+        for part in node:
+            yield from nodes(part)
+
+
+def _name_components(document: Document) -> None:
+    """Name schemas as what they describe: AuditLog, not AuditLogAnswer."""
+    schemas = document["components"]["schemas"]
+    named = {old: _name(old) for old in schemas}
+    twice = {new for new in named.values() if [*named.values()].count(new) > 1}
+    if twice:
+        raise ValueError(f"Two schemas would have the same name: {', '.join(sorted(twice))}.")
+    for node in nodes(document):
+        if str(node.get("$ref", "")).startswith(_SCHEMAS):
+            node["$ref"] = _SCHEMAS + named[node["$ref"].removeprefix(_SCHEMAS)]
+    document["components"]["schemas"] = dict(sorted((named[old], schema) for old, schema in schemas.items()))
+
+
+def _name(name: str) -> str:
+    return words.NAMES.get(name) or name.removesuffix("Request").removesuffix("Answer")
+
+
+def _name_enums(document: Document) -> None:
+    """Let parameters refer to enums by name, so that clients have one type for each."""
+    schemas = document["components"]["schemas"]
+    for _path, _method, operation in operations(document):
+        for described in operation.get("parameters", ()):
+            schema = described["schema"]
+            place = schema.get("items", schema)
+            enum = next((it for it in words.ENUMS if {*it} == {*place.get("enum", ())}), None)
+            if enum is not None:
+                schemas.setdefault(enum.__name__, _enum(enum))
+                place.pop("type"), place.pop("enum")
+                place["$ref"] = _SCHEMAS + enum.__name__
+    document["components"]["schemas"] = dict(sorted(schemas.items()))
+
+
+def _enum(enum: Any) -> Node:
+    return {"description": enum.__doc__, "enum": [*map(str, enum)], "type": "string"}
+
+
+def _plain(schema: Node) -> None:
+    """Leave out what pydantic adds and generators stumble over: titles made of names, and defaults of properties.
+
+    Some take a property that has a default for one that is always there, and refuse to leave it out. A word says it.
+    """
+    for node in nodes(schema):
+        if isinstance(node.get("title"), str):
+            del node["title"]
+    for described in schema.get("properties", {}).values():
+        default = described.pop("default", None)
+        if isinstance(default, str | int) and default != "":
+            text = described.get("description", "")
+            word = default if isinstance(default, str) else json.dumps(default)
+            described["description"] = f"{text} Left out: `{word}`.".strip()
+
+
+def _name_parts(document: Document) -> None:
+    """Give each enum and each free-form object of a schema a name of its own, which generators would make up."""
+    schemas = document["components"]["schemas"]
+    for name, schema in [*schemas.items()]:
+        for key, described in schema.get("properties", {}).items():
+            for part in (described, *described.get("anyOf", ()), described.get("items", {})):
+                if len(part.get("enum", ())) > 1:
+                    own = f"{name}{key.title().replace('_', '')}"
+                    schemas[own] = {"enum": part.pop("enum"), "type": part.pop("type")}
+                    part["$ref"] = _SCHEMAS + own
+                elif part.get("type") == "object" and part.get("additionalProperties") is True:
+                    del part["type"], part["additionalProperties"]
+                    schemas["JsonObject"], part["$ref"] = words.JSON_OBJECT, f"{_SCHEMAS}JsonObject"
+    document["components"]["schemas"] = dict(sorted(schemas.items()))
+
+
+def _say(path: str, operation: Node) -> None:
+    """Say in a line what an operation does, then the rest; under the tag of its path; a key or a session will do."""
+    first, _, rest = operation.get("description", "").partition(". ")
+    operation["summary"] = operation.get("summary") or first.removesuffix(".")
+    operation["description"] = rest.strip() or f"{operation['summary']}."
+    segment = path.removeprefix("/api/v1/").partition("/")[0]
+    operation["tags"] = [words.TAG_OF.get(segment, segment)]
+    operation["security"] = [{"key": []}, {"session": []}]
+
+
+def _answers(document: Document, operation: Node) -> None:
+    """Add the answers that every operation may give, their headers, and what each status means."""
+    answers = operation["responses"]
+    for status in words.COMMON:
+        answers.setdefault(str(status), _REFUSED)
+    retried = any(it["name"] == "Idempotency-Key" for it in operation.get("parameters", ()))
+    for status, answer in answers.items():
+        if answer.get("content") == _REFUSED["content"]:
+            answers[status] = {"$ref": _refusal(document, int(status))}
+            continue
+        answer["description"] = answer.get("description") or words.STATUSES[int(status)]
+        answer.setdefault("headers", {})["X-Request-ID"] = _HEADER["X-Request-ID"]
+        if retried:
+            answer["headers"]["Idempotency-Replayed"] = _HEADER["Idempotency-Replayed"]
+        for kind, media in answer.get("content", {}).items():
+            if kind.endswith("json") and not media.keys() & {"example", "examples"}:
+                media["example"] = sample(document, media.get("schema", {}))
+    operation["responses"] = dict(sorted(answers.items()))
+
+
+def _refusal(document: Document, status: int) -> str:
+    """Return where the refusal with a status stands, which is the same everywhere; write it there."""
+    name = "".join(filter(str.isalpha, problems.title(status).title()))
+    refusals = document["components"].setdefault("responses", {})
+    if name not in refusals:
+        headers = {"X-Request-ID": _HEADER["X-Request-ID"]}
+        if status in words.LATER:
+            headers["Retry-After"] = _HEADER["Retry-After"]
+        shown = {**_REFUSED["content"][_PROBLEM], "example": words.problem(status)}
+        refusals[name] = {"description": words.STATUSES[status], "headers": headers, "content": {_PROBLEM: shown}}
+    return f"#/components/responses/{name}"
+
+
+def _examples(document: Document, operation: Node) -> None:
+    """Show what is sent."""
+    for described in operation.get("parameters", ()):
+        if described["in"] == "path" or described.get("required"):
+            described["example"] = parameter(document, described)
+    if "requestBody" in operation:
+        operation["requestBody"].setdefault("required", True)
+    for kind, media in operation.get("requestBody", {}).get("content", {}).items():
+        if kind.endswith("json") and not media.keys() & {"example", "examples"}:
+            media["example"] = sample(document, media["schema"])
+
+
+def _link(document: Document) -> None:
+    """Say how an answer leads on: from a list to one of its entries."""
+    for path, method, operation in operations(document):
+        one = f"{path}/{{entry_id}}"
+        if method == "get" and one in document["paths"]:
+            target = document["paths"][one]["get"]["operationId"]
+            operation["responses"]["200"]["links"] = {
+                "entry": {
+                    "operationId": target,
+                    "description": "The first of them.",
+                    "parameters": {"entry_id": "$response.body#/results/0/id"},
+                }
+            }
+
+
+def _introduce(document: Document) -> None:
+    used = {operation["tags"][0] for _path, _method, operation in operations(document)}
+    document["info"]["description"] = words.introduction()
+    document["info"]["license"] = {"name": "Apache-2.0", "identifier": "Apache-2.0"}
+    document["servers"] = [{"url": "/", "description": "The host that serves this document."}]
+    document["tags"] = [{"name": name, "description": text} for name, text in words.TAGS.items() if name in used]
+    document["components"]["headers"] = words.HEADERS
