@@ -16,7 +16,7 @@ MAKEFLAGS += --no-print-directory
 py := .venv/bin/python
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test check fmt bench docs
+.PHONY: help setup run test check fmt bench docs fuzz
 
 help: ## List the commands
 	@awk 'BEGIN { FS = ":.*## " } /^[a-z]+:.*## / { printf "  make %-7s %s\n", $$1, $$2 }' Makefile
@@ -71,5 +71,8 @@ fmt: setup ## Format the code and repair what lint can
 bench: setup ## Run the benchmarks: tables here, JSON under var/bench/
 	$(py) -m bench $(ARGS)
 
-docs: setup ## Write the OpenAPI documents of both hosts, and pages to read them, under var/docs/
+fuzz: setup ## Ask the API what its document allows and forbids, thousands of times (FUZZ=200: cases an operation)
+	DAYBOOK_FUZZ_CASES=$(or $(FUZZ),200) $(py) -m pytest -n 0 -s tests/contract/test_fuzz.py $(ARGS)
+
+docs: setup ## Write the OpenAPI documents of both hosts, and pages to read them, under var/docs/ (ARGS=--commit: docs/openapi/)
 	@$(py) manage.py docs $(ARGS)

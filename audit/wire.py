@@ -60,7 +60,9 @@ def canonical_address(text: str) -> str | None:
     return None if isinstance(found, IPv6Address) and found.scope_id else str(found)
 
 
-Address = Annotated[str | None, BeforeValidator(_address), nullable_text(description="An IPv4 or IPv6 address.")]
+Address = Annotated[
+    str | None, BeforeValidator(_address), nullable_text(format="ip", description="An IPv4 or IPv6 address.")
+]
 Label = Annotated[str, Field(max_length=MAX_LABEL)]
 
 

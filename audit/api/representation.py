@@ -128,6 +128,8 @@ class RepeatedAnswer(RootModel[EventResult | StreamAnswer]):
 class BatchInput(BaseModel):
     """Up to 1,000 events, 5 MB in all."""
 
+    model_config = ConfigDict(extra="forbid")
+
     events: Annotated[list[EventInput], Field(min_length=1, max_length=1000)]
 
 

@@ -162,6 +162,9 @@ def _answers(document: Document, operation: Node) -> None:
 
 def _refusal(document: Document, status: int) -> str:
     """Return where the refusal with a status stands, which is the same everywhere; write it there."""
+    if status in words.SERVERS_OWN:
+        document["components"].setdefault("responses", {})["UriTooLong"] = {"description": words.STATUSES[status]}
+        return "#/components/responses/UriTooLong"
     name = "".join(filter(str.isalpha, problems.title(status).title()))
     refusals = document["components"].setdefault("responses", {})
     if name not in refusals:

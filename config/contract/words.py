@@ -56,6 +56,7 @@ STATUSES = {
     409: "The state of the resource does not allow this.",
     410: "What the cursor points to is no longer kept.",
     413: "The body, or an event in it, is larger than the limit.",
+    414: "The address is longer than 8,190 bytes. The server says so in HTML, before anything is read.",
     415: "The body is of a type that is not read here.",
     416: "The range lies outside the file.",
     422: "Nothing was written; `errors` says why, by place.",
@@ -63,7 +64,9 @@ STATUSES = {
     503: "The database is busy or away; try again after `Retry-After`.",
 }
 # What any request may meet, whatever it asks.
-COMMON = (400, 401, 403, 404, 406, 503)
+COMMON = (400, 401, 403, 404, 406, 414, 503)
+# These are not answered by the application.
+SERVERS_OWN = (414,)
 # These say when to try again.
 LATER = (429, 503)
 

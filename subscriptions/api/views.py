@@ -202,7 +202,9 @@ def _about(sent: QueryDict) -> TenantLike | None:
     found = find_tenant(names[0]) if len(names) == 1 and "\x00" not in names[0] else None
     if found is None:
         detail = "This is the id or the slug of one tenant."
-        raise BadInput(f"tenant: {detail}", errors=[{"parameter": "tenant", "code": "bad_value", "detail": detail}])
+        raise BadInput(
+            f"tenant: {detail}", errors=[{"parameter": "tenant", "code": "unknown_tenant", "detail": detail}]
+        )
     return found
 
 
