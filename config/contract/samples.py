@@ -54,6 +54,31 @@ _VALUES: dict[str, Any] = {
     "limit": 100,
     "order": "desc",
     "days": 30,
+    "language": "en",
+    "sentence": "dana@acme.example approved Invoice 2026-117",
+    "event_type": "invoice.approved",
+    "EventType.name": "invoice.approved",
+    "origin": "declared",
+    "EventType.description": "An invoice was approved.",
+    "personal": ["card_holder"],
+    "sentences": {"en": "{actor} approved {resource}"},
+    "metadata_schema": {"type": "object", "properties": {"amount": {"type": "number"}}},
+    "first_seen": _TIME,
+    "last_seen": _TIME,
+    "strict": False,
+    "EventTypePage.next_cursor": None,
+    "export_id": _ID,
+    "format": "csv",
+    "compress": None,
+    "filter": {"action": ["invoice.*"]},
+    "sha256": "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
+    "entries": 1841,
+    "bytes": 402113,
+    "Export.state": "ready",
+    "finished_at": _TIME,
+    "expires_at": _TIME,
+    "link": f"https://acme.example/api/v1/exports/{_ID}/file?link=WyIwMTlhM2Yy",
+    "link_expires_at": _TIME,
     "EventResult.errors": [],
     "EventResult.status": "created",
     "TenantRow.status": "active",
@@ -63,7 +88,7 @@ _VALUES: dict[str, Any] = {
 _ACTOR = {"type": "user", "id": "u-42", "label": "dana@acme.example"}
 _RESOURCE = {"type": "invoice", "id": "2026-117", "label": "Invoice 2026-117"}
 _COMPONENTS: dict[str, Any] = {"ActorInput": _ACTOR, "ResourceInput": _RESOURCE, "Party": _RESOURCE}
-_PROPERTIES: dict[str, Any] = {"actor": _ACTOR, "impersonator": None}
+_PROPERTIES: dict[str, Any] = {"actor": _ACTOR, "requested_by": _ACTOR, "impersonator": None}
 UNKNOWN = "..."
 
 

@@ -6,6 +6,7 @@ It changes words, names and references, and adds what every operation answers: n
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -124,20 +125,35 @@ def _name_parts(document: Document) -> None:
                     own = f"{name}{key.title().replace('_', '')}"
                     schemas[own] = {"enum": part.pop("enum"), "type": part.pop("type")}
                     part["$ref"] = _SCHEMAS + own
-                elif part.get("type") == "object" and part.get("additionalProperties") is True:
-                    del part["type"], part["additionalProperties"]
+                elif _is_free(part):
+                    part.pop("type"), part.pop("additionalProperties", None)
                     schemas["JsonObject"], part["$ref"] = words.JSON_OBJECT, f"{_SCHEMAS}JsonObject"
     document["components"]["schemas"] = dict(sorted(schemas.items()))
 
 
+def _is_free(part: Node) -> bool:
+    return part.get("type") == "object" and "properties" not in part and part.get("additionalProperties", True) is True
+
+
 def _say(path: str, operation: Node) -> None:
     """Say in a line what an operation does, then the rest; under the tag of its path; a key or a session will do."""
-    first, _, rest = operation.get("description", "").partition(". ")
-    operation["summary"] = operation.get("summary") or first.removesuffix(".")
-    operation["description"] = rest.strip() or f"{operation['summary']}."
+    said = operation.get("description", "").strip()
+    first = said.partition(". ")[0].partition("\n\n")[0].removesuffix(".")
+    rest = said.removeprefix(first).removeprefix(".").strip()
+    operation["summary"] = operation.get("summary") or _in_brief(first)
+    operation["description"] = rest if rest and operation["summary"] == first else said
     segment = path.removeprefix("/api/v1/").partition("/")[0]
     operation["tags"] = [words.TAG_OF.get(segment, segment)]
     operation["security"] = [{"key": []}, {"session": []}]
+
+
+def _in_brief(sentence: str) -> str:
+    """Return what of a sentence fits a line: up to the last comma that does."""
+    while (
+        len(sentence) > words.MOST_IN_SUMMARY and (shorter := re.split(r"[,;:](?=[^,;:]*$)", sentence)[0]) != sentence
+    ):
+        sentence = shorter
+    return sentence
 
 
 def _answers(document: Document, operation: Node) -> None:

@@ -32,6 +32,14 @@ FRAMEWORK = (
 TAG_OF = {"resources": "audit-logs", "actors": "audit-logs"}
 TAGS = {
     "audit-logs": "The trail: write events, read entries, poll for new ones.",
+    "exports": "The trail as a file, written by a job.",
+    "events": "The catalogue of event types: those that are declared, with their schemas, and those in use.",
+    "api-keys": "The keys of this tenant.",
+    "members": "The people of this tenant.",
+    "viewer-tokens": "Read-only tokens of ten minutes, for a page that shows the trail.",
+    "identity-provider": "Whose tokens of signed-in people are taken.",
+    "usage": "What this tenant has used of each metric.",
+    "quotas": "What this tenant may use.",
     "subscription": "What this tenant has bought.",
     "platform": "For the platform's staff: tenants, plans, subscriptions, the platform's own log.",
 }
@@ -63,6 +71,7 @@ STATUSES = {
     429: "Over the rate or the quota; `Retry-After` says when to come back.",
     503: "The database is busy or away; try again after `Retry-After`.",
 }
+MOST_IN_SUMMARY = 80
 # What any request may meet, whatever it asks.
 COMMON = (400, 401, 403, 404, 406, 414, 503)
 # These are not answered by the application.

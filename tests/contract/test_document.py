@@ -139,6 +139,8 @@ def test_every_answer_has_the_request_id_and_every_refusal_is_a_problem(host: st
         assert any(status.startswith("2") for status in answers), where
         assert {*map(str, words.COMMON)} <= {*answers}, where
         for status, answer in answers.items():
+            if int(status) in words.SERVERS_OWN:
+                continue
             assert "X-Request-ID" in answer["headers"], (where, status)
             assert answer["description"], (where, status)
             if status >= "4" and "/audit_logs" not in where:
