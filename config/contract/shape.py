@@ -85,18 +85,25 @@ def _name_enums(document: Document) -> None:
     schemas = document["components"]["schemas"]
     for _path, _method, operation in operations(document):
         for described in operation.get("parameters", ()):
-            schema = described["schema"]
-            place = schema.get("items", schema)
-            enum = next((it for it in words.ENUMS if {*it} == {*place.get("enum", ())}), None)
-            if enum is not None:
-                schemas.setdefault(enum.__name__, _enum(enum))
-                place.pop("type"), place.pop("enum")
-                place["$ref"] = _SCHEMAS + enum.__name__
+            place = described["schema"].get("items", described["schema"])
+            if len(place.get("enum", ())) > 1:
+                name, schema = _enum(schemas, described["name"], operation["operationId"], place.pop("enum"))
+                schemas[name], place["$ref"] = schema, _SCHEMAS + name
+                place.pop("type")
     document["components"]["schemas"] = dict(sorted(schemas.items()))
 
 
-def _enum(enum: Any) -> Node:
-    return {"description": enum.__doc__, "enum": [*map(str, enum)], "type": "string"}
+def _enum(schemas: Node, parameter: str, operation: str, values: list[str]) -> tuple[str, Node]:
+    """Return an enum's name and schema: one of our own, else called like its parameter, if need be of the operation."""
+    ours = next((it for it in words.ENUMS if {*it} == {*values}), None)
+    if ours is not None:
+        return ours.__name__, {"description": ours.__doc__, "enum": [*map(str, ours)], "type": "string"}
+    schema, name = {"enum": values, "type": "string"}, _title(parameter)
+    return (name if schemas.get(name, schema) == schema else _title(f"{operation}_{parameter}")), schema
+
+
+def _title(name: str) -> str:
+    return name.title().replace("_", "")
 
 
 def _plain(schema: Node) -> None:
@@ -122,7 +129,7 @@ def _name_parts(document: Document) -> None:
         for key, described in schema.get("properties", {}).items():
             for part in (described, *described.get("anyOf", ()), described.get("items", {})):
                 if len(part.get("enum", ())) > 1:
-                    own = f"{name}{key.title().replace('_', '')}"
+                    own = name + _title(key)
                     schemas[own] = {"enum": part.pop("enum"), "type": part.pop("type")}
                     part["$ref"] = _SCHEMAS + own
                 elif _is_free(part):
