@@ -22,7 +22,7 @@ from audit.entry import moment_of
 from audit.events import MAX_ACTION, Event, Operation, operation_of
 from audit.models import AuditLog
 from audit.vocabulary import BUILT_IN
-from audit.wire import escaped
+from tenants.api.wire import escaped
 from tenants.context import current_scope
 from tenants.errors import BadInput, Conflict, Fault, NotFound, Unprocessable
 

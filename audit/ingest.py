@@ -61,7 +61,7 @@ class Rejected:
 def receive(sent: Any) -> Written:
     """Write one event as parsed JSON. Raises Unprocessable, TooLarge."""
     event, key = wire.read(sent)
-    checked = catalogue.check([("", event)])[0]
+    (checked,) = catalogue.check([("", event)])
     if not isinstance(checked, Event):
         raise Unprocessable("The event is not what its type says.", errors=checked)
     return write([(api_digest(key), checked)], keep_for=API_KEYS_KEPT, parsed=True)[0]

@@ -14,7 +14,7 @@ from typing import Protocol, TypedDict
 
 from django.db import DatabaseError
 
-from audit import ingest, wire
+from audit import catalogue, ingest, wire
 from audit.events import MAX_ENTRY_BYTES, Event
 from audit.strict import parse
 from tenants.errors import BadInput, CannotServe, DomainError, Fault, TooLarge, Unprocessable
@@ -98,22 +98,31 @@ def receive(body: Readable, unit: Callable[[], AbstractContextManager[object]]) 
 
 def _write(part: list[_Line], unit: Callable[[], AbstractContextManager[object]], report: Report) -> None:
     """Write one part and, once that is committed, count it."""
-    good: list[tuple[bytes | None, Event]] = []
-    bad: list[RejectedLine] = []
+    read: dict[int, tuple[bytes | None, Event]] = {}
+    bad: dict[int, list[Fault]] = {}
     for number, raw in part:
         try:
-            good.append(_read(raw))
+            read[number] = _read(raw)
         except BadInput as error:
-            bad.append({"line": number, "errors": [_clipped(fault) for fault in error.errors[:_MAX_FAULTS]]})
+            bad[number] = error.errors
     written: list[ingest.Written] = []
-    if good:
+    if read:
         with unit():
+            checked = catalogue.check([("", event) for _, event in read.values()])
+            good = []
+            for (number, (key, _)), event in zip(read.items(), checked, strict=True):
+                if isinstance(event, Event):
+                    good.append((key, event))
+                else:
+                    bad[number] = event
             written = ingest.write(good, keep_for=ingest.API_KEYS_KEPT, parsed=True)
     created = sum(one.created for one in written)
     report.lines = part[-1][0]
     report.created += created
     report.duplicates += len(written) - created
-    report.rejected += bad
+    report.rejected += (
+        {"line": number, "errors": [_clipped(fault) for fault in bad[number][:_MAX_FAULTS]]} for number in sorted(bad)
+    )
 
 
 def _read(raw: bytes | None) -> tuple[bytes | None, Event]:

@@ -17,7 +17,7 @@ from urllib.parse import unquote
 import jsonschema_rs
 from jsonschema_rs import Draft202012Validator, RegexOptions
 
-from audit.wire import escaped
+from tenants.api.wire import escaped
 from tenants.errors import Fault
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"

@@ -16,6 +16,7 @@ import structlog
 from django.conf import settings
 from django.db import connections
 
+from audit import jobs as audit_jobs
 from audit.integrity import sequencer
 from tenants.owner.access import OWNER
 
@@ -42,6 +43,8 @@ def schedule() -> list[Job]:
     return [
         *(Job(f"sequence {alias}", 0.1, partial(sequencer.sequence, alias)) for alias in shards),
         *(Job(f"index words {alias}", 0.5, partial(sequencer.index_words, alias)) for alias in shards),
+        Job("export", 1.0, audit_jobs.run_exports),
+        Job("expire exports", 60.0, audit_jobs.expire_exports),
     ]
 
 

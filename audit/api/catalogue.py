@@ -14,10 +14,11 @@ from rest_framework.response import Response
 
 from audit import catalogue, wire
 from audit.api import filters, parameters
-from audit.api.representation import rendered
-from audit.api.views import READING, TrailView, problems
+from audit.api.views import READING, TrailView
 from audit.catalogue import EventType
 from audit.events import Operation
+from tenants.api.routes import problems
+from tenants.api.wire import rendered
 from tenants.errors import BadInput, Unprocessable
 from tenants.permissions import caller_in
 from tenants.roles import Right

@@ -13,7 +13,8 @@ from rest_framework.request import Request
 
 from audit import export
 from audit.api import asking
-from audit.api.views import TrailView, problems
+from audit.api.views import TrailView
+from tenants.api.routes import problems
 from tenants.roles import Right
 
 EXPORTING = frozenset({Right.EXPORT})

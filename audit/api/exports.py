@@ -16,15 +16,18 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from audit import exports, replay, wire
+from audit import exports, replay
 from audit.api import asking, filters
 from audit.api.exporting import EXPORTING, AsAsked
 from audit.api.ranges import part_of
-from audit.api.representation import PartyAnswer, rendered
-from audit.api.views import TrailView, problems
+from audit.api.representation import PartyAnswer
+from audit.api.views import TrailView
 from audit.entry import as_uuid
 from audit.models import AuditExport, ExportState
 from tenants import gate
+from tenants.api import wire
+from tenants.api.routes import problems
+from tenants.api.wire import rendered
 from tenants.callers import Caller
 from tenants.context import tenant_scope
 from tenants.errors import BadInput, Fault, NotFound, TenantSuspended, Unprocessable

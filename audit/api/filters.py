@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from enum import StrEnum
 from ipaddress import ip_network
 from typing import Any
 
 from django.http import QueryDict
 
-from audit import sentences
+from audit import formats, sentences
 from audit.api import grammar
 from audit.api.parameters import (
     DEFAULT_DAYS,
@@ -46,6 +45,7 @@ class Asked:
     days: int
     fields: tuple[str, ...] = ()
     language: str | None = None
+    format: str = formats.NAMES[0]
 
 
 def _text(least: int, most: int) -> Callable[[str], str]:
@@ -160,10 +160,11 @@ _READERS: dict[str, Callable[[str], Any]] = {
     "days": _whole(MAX_DAYS),
     "fields": _fields,
     "language": _language,
+    "format": _word(formats.NAMES),
 }
 _IN_LINE = frozenset({*_FIELDS, "since", "until"})
 FILTER = _IN_LINE | {"q", "filter"}
-_SHOWN = frozenset({"fields", "language"})
+_SHOWN = frozenset({"fields", "language", "format"})
 LIST = FILTER | {"order", "limit", "cursor"} | _SHOWN
 HISTORY = LIST - {"resource_type", "resource_id"}
 ACTIVITY = LIST - {"actor"} | {"days"}
@@ -207,7 +208,11 @@ def _asked(said: Mapping[str, Sequence[Any]]) -> Asked:
     many: dict[str, Any] = {name: tuple(said[name]) for name in _FIELDS if name in said}
     bounds = {name: one[name] for name in ("since", "until", "q") if name in one}
     limit, days = one.get("limit", DEFAULT_LIMIT), one.get("days", DEFAULT_DAYS)
-    return Asked(Filter(**many, **bounds), order, limit, cursor, days, one.get("fields", ()), one.get("language"))
+    shown = {name: one[name] for name in _SHOWN if name in one}
+    if len(shown.keys() & {"fields", "format"}) > 1 and shown["format"] != formats.NAMES[0]:
+        detail = "Fields are those of the native format: leave one of `fields` and `format` out."
+        raise BadInput(f"fields: {detail}", errors=[_fault("fields", "bad_value", detail)])
+    return Asked(Filter(**many, **bounds), order, limit, cursor, days, **shown)
 
 
 def _values(name: str, values: list[str], faults: list[Fault]) -> list[Any]:

@@ -7,12 +7,16 @@ from typing import Any
 
 from django.utils.encoding import escape_uri_path
 from rest_framework.request import Request
+from rest_framework.response import Response
 
-from audit import catalogue, query
+from audit import catalogue, formats, query
 from audit.api.filters import END, Asked, bad_cursor
 from audit.api.representation import represent
 from audit.entry import EntryQuerySet
 from tenants.context import TenantLike
+
+MEDIA_TYPE = "application/vnd.daybook.{}+json"
+PARTIAL = MEDIA_TYPE.format("partial")
 
 
 def answer(
@@ -22,8 +26,8 @@ def answer(
     tenant: TenantLike | None,
     *binding: object,
     tenant_of: Callable[[Any], TenantLike | None] | None = None,
-) -> dict[str, Any]:
-    """Return the page of `entries` that a request asks for.
+) -> Response:
+    """Answer the page of `entries` that a request asks for.
 
     They are of one `tenant` or, in the platform log, each of that which `tenant_of` says.
     The cursors hold for this tenant, filter and order, and for what else `binding` says of the list.
@@ -42,7 +46,7 @@ def answer(
         parameters["cursor"] = query.write_cursor(place, *bound)
         return request.build_absolute_uri(f"{escape_uri_path(request.path)}?{parameters.urlencode()}")
 
-    return {
+    body = {
         "results": shown(
             [represent(entry, tenant_of(entry) if tenant_of else tenant) for entry in page.entries], asked
         ),
@@ -52,6 +56,7 @@ def answer(
         "oldest_kept": None,
         "cold": False,
     }
+    return Response(body, content_type=media_type(asked))
 
 
 def _place(asked: Asked, entries: EntryQuerySet, bound: tuple[object, ...]) -> query.Place | None:
@@ -66,8 +71,22 @@ def _place(asked: Asked, entries: EntryQuerySet, bound: tuple[object, ...]) -> q
 
 
 def shown(entries: list[dict[str, Any]], asked: Asked) -> list[dict[str, Any]]:
-    """Return entries as the API shows them in the way that a request asks for: told in words, with these fields."""
+    """Return entries as the API shows them in the way that a request asks for: in words, some fields, a format."""
     if asked.language is not None:
         catalogue.tell(entries, asked.language)
-    fields = asked.fields
-    return [{name: entry[name] for name in fields if name in entry} for entry in entries] if fields else entries
+    if asked.fields:
+        return [{name: entry[name] for name in asked.fields if name in entry} for entry in entries]
+    return [formats.render(asked.format, entry) for entry in entries]
+
+
+def media_type(asked: Asked) -> str | None:
+    """Return the Content-Type of what `shown` makes; None for whole entries in the API's own format."""
+    if asked.fields:
+        return PARTIAL
+    return None if asked.format == formats.NAMES[0] else MEDIA_TYPE.format(asked.format)
+
+
+def answers(whole: Any, other: Any) -> dict[Any, Any]:
+    """Return the answers of an endpoint that shows entries as the OpenAPI document lists them."""
+    types = [*(MEDIA_TYPE.format(name) for name in formats.NAMES[1:]), PARTIAL]
+    return {200: whole, **{(200, name): other for name in types}}

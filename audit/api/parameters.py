@@ -8,6 +8,7 @@ from typing import Any
 from drf_spectacular.utils import OpenApiParameter
 
 from audit.events import MAX_ACTION, MAX_ID, MAX_TYPE, ActorType, Operation, Outcome, Source
+from audit.formats import NAMES
 from audit.query import Order
 
 MAX_LIMIT = 1000
@@ -102,6 +103,12 @@ _DESCRIBED = [
     ),
     OpenApiParameter("days", _number(MAX_DAYS, DEFAULT_DAYS), description="How many days back from now."),
     OpenApiParameter("fields", description="The fields to show of each entry, with commas; left out: all."),
+    OpenApiParameter(
+        "format",
+        enum=NAMES,
+        default=NAMES[0],
+        description="The form of each entry. Another one than `native` has a media type of its own.",
+    ),
     # By name, not by Accept-Language: one URL has one answer, whoever keeps it.
     OpenApiParameter(
         "language",

@@ -9,7 +9,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, RootModel
 from audit.entry import LogEntry
 from audit.events import Operation, Outcome, Source
 from audit.wire import EventInput
-from tenants.api.routes import FaultAnswer
+from tenants.api.routes import FaultAnswer, Problem
 from tenants.api.wire import rendered
 from tenants.context import TenantLike
 
@@ -90,6 +90,21 @@ class EventResults(_Answer):
     """What became of the events of a batch, in their order."""
 
     results: list[EventResult]
+
+
+class ShownPage(_Answer):
+    """A page whose entries are shown in another format, or with some of their fields."""
+
+    results: list[dict[str, Any]]
+    next: str | None
+    previous: str | None
+    next_cursor: str
+    oldest_kept: Annotated[AwareDatetime | None, Field(description="Null: nothing was ever purged.")]
+    cold: Annotated[bool, Field(description="Whether a part of the page came from the archive.")]
+
+
+class ShownEntry(RootModel[dict[str, Any]]):
+    """One entry in another format, or some of its fields."""
 
 
 class LineFaults(_Answer):

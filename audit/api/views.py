@@ -23,6 +23,8 @@ from audit.api.representation import (
     AuditLogPage,
     EventsInput,
     RepeatedAnswer,
+    ShownEntry,
+    ShownPage,
     StreamProblem,
     WriteAnswer,
     represent,
@@ -108,13 +110,13 @@ class AuditLogsView(ShowingView):
     @extend_schema(
         operation_id="audit_logs_list",
         parameters=parameters.described(filters.LIST),
-        responses={200: AuditLogPage, **problems(400, 401, 403)},
+        responses={**paging.answers(AuditLogPage, ShownPage), **problems(400, 401, 403)},
     )
     def get(self, request: Request) -> Response:
         """Read a page of the trail."""
         asked = filters.read(request.query_params, filters.LIST)
         entries = self.visible(request)
-        return Response(paging.answer(request, asked, entries, self.tenant(), self.binding(request)))
+        return paging.answer(request, asked, entries, self.tenant(), self.binding(request))
 
     @extend_schema(
         operation_id="audit_logs_write",
@@ -183,7 +185,7 @@ class AuditLogView(ShowingView):
     @extend_schema(
         operation_id="audit_logs_read",
         parameters=[in_path("entry_id", "The entry's id."), *parameters.described(filters.ONE)],
-        responses={200: AuditLogAnswer, **problems(400, 401, 403, 404)},
+        responses={**paging.answers(AuditLogAnswer, ShownEntry), **problems(400, 401, 403, 404)},
     )
     def get(self, request: Request, entry_id: str) -> Response:
         """Read one entry by its id."""
@@ -193,7 +195,8 @@ class AuditLogView(ShowingView):
         if entry is None:
             raise NotFound
         locate([entry])
-        return Response(paging.shown([represent(entry, self.tenant())], asked)[0])
+        shown = paging.shown([represent(entry, self.tenant())], asked)[0]
+        return Response(shown, content_type=paging.media_type(asked))
 
 
 class ResourceHistoryView(ShowingView):
@@ -206,14 +209,14 @@ class ResourceHistoryView(ShowingView):
             in_path("resource_id", "The resource's id; it may contain slashes."),
             *parameters.described(filters.HISTORY),
         ],
-        responses={200: AuditLogPage, **problems(400, 401, 403)},
+        responses={**paging.answers(AuditLogPage, ShownPage), **problems(400, 401, 403)},
     )
     def get(self, request: Request, resource_type: str, resource_id: str) -> Response:
         """Read the entries about a resource."""
         path = {"resource_type": resource_type, "resource_id": resource_id}
         asked = filters.read(request.query_params, filters.HISTORY, path)
         entries = self.visible(request)
-        return Response(paging.answer(request, asked, entries, self.tenant(), self.binding(request)))
+        return paging.answer(request, asked, entries, self.tenant(), self.binding(request))
 
 
 class ActorActivityView(ShowingView):
@@ -222,11 +225,11 @@ class ActorActivityView(ShowingView):
     @extend_schema(
         operation_id="actors_activity",
         parameters=[in_path("actor", "The actor's id."), *parameters.described(filters.ACTIVITY)],
-        responses={200: AuditLogPage, **problems(400, 401, 403)},
+        responses={**paging.answers(AuditLogPage, ShownPage), **problems(400, 401, 403)},
     )
     def get(self, request: Request, actor: str) -> Response:
         """Read what an actor did in the last days."""
         asked = filters.read(request.query_params, filters.ACTIVITY, {"actor": actor})
         entries = history.actor_activity(self.visible(request), actor, asked.days)
         binding = (self.binding(request), "days", asked.days)
-        return Response(paging.answer(request, asked, entries, self.tenant(), *binding))
+        return paging.answer(request, asked, entries, self.tenant(), *binding)

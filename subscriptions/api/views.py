@@ -11,7 +11,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from audit.api import filters, paging, parameters
-from audit.api.representation import AuditLogAnswer, AuditLogPage, represent
+from audit.api.representation import AuditLogAnswer, AuditLogPage, ShownPage, represent
 from audit.api.views import TrailView, in_path
 from audit.entry import as_uuid
 from subscriptions import lifecycle, platform_log
@@ -180,7 +180,7 @@ class PlatformLogsView(TrailView):
     @extend_schema(
         operation_id="platform_logs",
         parameters=[ABOUT, *parameters.described(filters.LIST)],
-        responses={200: AuditLogPage, **problems(400, 401, 403)},
+        responses={**paging.answers(AuditLogPage, ShownPage), **problems(400, 401, 403)},
     )
     def get(self, request: Request) -> Response:
         """Read a page of the platform log. It takes the filters of a tenant's trail, and a tenant."""
@@ -189,9 +189,7 @@ class PlatformLogsView(TrailView):
         asked = filters.read(sent, filters.LIST)
         entries = PlatformLog.objects.select_related("tenant")
         entries = platform_log.of_tenant(entries, about.id) if about else entries
-        return Response(
-            paging.answer(request, asked, entries, None, "platform", about and about.id, tenant_of=PlatformLog.about)
-        )
+        return paging.answer(request, asked, entries, None, "platform", about and about.id, tenant_of=PlatformLog.about)
 
 
 def _about(sent: QueryDict) -> TenantLike | None:

@@ -140,12 +140,12 @@ def small_pages(monkeypatch: pytest.MonkeyPatch) -> None:
 
 FILTERS = [
     Filter(),
-    Filter(actions=("invoice.*", "created")),
-    Filter(actions=("-invoice.*",)),
-    Filter(actor="u-1"),
-    Filter(resource_type="invoice", resource_id="7"),
-    Filter(outcome=Outcome.DENIED),
-    Filter(actor="nobody"),
+    Filter(action=("invoice.*", "created")),
+    Filter(action=("-invoice.*",)),
+    Filter(actor=("u-1",)),
+    Filter(resource_type=("invoice",), resource_id=("7",)),
+    Filter(outcome=(Outcome.DENIED,)),
+    Filter(actor=("nobody",)),
 ]
 
 
@@ -155,7 +155,7 @@ def test_each_filter_gives_each_of_its_entries_once_oldest_first(world: World) -
         ledger.append(AuditLog, generated(150))
     entries = stored(world)[::-1]
     middle = entries[len(entries) // 2]["created_at"]
-    for wanted in [*FILTERS, Filter(since=middle), Filter(until=middle), Filter(since=middle, actor="u-2")]:
+    for wanted in [*FILTERS, Filter(since=middle), Filter(until=middle), Filter(since=middle, actor=("u-2",))]:
         expected = [str(entry["id"]) for entry in entries if oracle(entry, wanted)]
         assert [entry["id"] for entry in found(world, wanted)] == expected
 
@@ -167,7 +167,7 @@ def test_pages_are_small_and_none_is_empty(world: World) -> None:
     sizes = [len(page) for page in export.pages(unit(world), EVERYTHING, now(world))]
     assert sum(sizes) == world.entries("acme")
     assert 0 < min(sizes) <= max(sizes) <= 7
-    assert list(export.pages(unit(world), Filter(actor="nobody"), now(world))) == []
+    assert list(export.pages(unit(world), Filter(actor=("nobody",)), now(world))) == []
 
 
 @pytest.mark.usefixtures("small_pages")

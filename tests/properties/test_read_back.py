@@ -57,15 +57,17 @@ def test_a_leaf_is_that_of_rfc_8785() -> None:
             "\u0080": "Control", "\u00f6": "Latin"}  # fmt: skip
     order = ["Carriage Return", "One", "Control", "Latin", "Euro Sign", "Emoji", "Hebrew"]
     assert list(json.loads(canonical_json(said)).values()) == order
-    numbers = {333333333.33333329: "333333333.3333333", 4.50: "4.5", 2e-3: "0.002", 1e-27: "1e-27", -0.0: "0",
-               1e-6: "0.000001", -1.5e-5: "-0.000015", 1e-7: "1e-7", 5e-324: "5e-324", 1e15: "1" + "0" * 15}  # fmt: skip
+    numbers = {333333333.33333329: "333333333.3333333", 4.50: "4.5", 2e-3: "0.002", 1e-27: "1e-27",
+               -0.0: "0", 1e-6: "0.000001", -1.5e-5: "-0.000015", 1e-7: "1e-7",
+               5e-324: "5e-324", 1e15: "1" + "0" * 15}  # fmt: skip
     assert {value: canonical_json(value) for value in numbers} == numbers
 
 
 # Dark corners are drawn more often than by chance.
 NASTY = st.sampled_from(
     ["", "\\u0000", "\u202e", "=1+1", "\ufeff", "\uffff", "\U0010ffff", "e\u0301", "\u00e9", "'", '"', "\\", "\x7f",
-     "\u2028", "null", "1", "%s", "$1", "\x1f", "__proto__", "old", "new", "NaN", "{}", "\ud7ff\ue000", " ", "\t", "A" * 200]
+     "\u2028", "null", "1", "%s", "$1", "\x1f", "__proto__", "old", "new", "NaN", "{}",
+     "\ud7ff\ue000", " ", "\t", "A" * 200]
 )  # fmt: skip
 TEXT = NASTY | st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\x00"), max_size=40)
 NUMBERS = (
