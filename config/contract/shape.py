@@ -67,12 +67,13 @@ def _name_components(document: Document) -> None:
     """Name schemas as what they describe: AuditLog, not AuditLogAnswer."""
     schemas = document["components"]["schemas"]
     named = {old: _name(old) for old in schemas}
-    twice = {new for new in named.values() if [*named.values()].count(new) > 1}
-    if twice:
-        raise ValueError(f"Two schemas would have the same name: {', '.join(sorted(twice))}.")
     for node in nodes(document):
         if str(node.get("$ref", "")).startswith(_SCHEMAS):
             node["$ref"] = _SCHEMAS + named[node["$ref"].removeprefix(_SCHEMAS)]
+    # A body of two media types is collected once for each.
+    twice = {new for old, new in named.items() if any(schemas[old] != schemas[it] for it in named if named[it] == new)}
+    if twice:
+        raise ValueError(f"Two schemas would have the same name: {', '.join(sorted(twice))}.")
     document["components"]["schemas"] = dict(sorted((named[old], schema) for old, schema in schemas.items()))
 
 

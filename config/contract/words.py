@@ -61,6 +61,7 @@ STATUSES = {
     403: "The caller may not do this.",
     404: "There is nothing here under this id, or nobody under this host.",
     406: "The Accept header asks for what cannot be answered.",
+    408: "The body came too slowly, or not to its end.",
     409: "The state of the resource does not allow this.",
     410: "What the cursor points to is no longer kept.",
     413: "The body, or an event in it, is larger than the limit.",
