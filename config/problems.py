@@ -19,6 +19,7 @@ from rest_framework import exceptions
 from rest_framework.response import Response
 from rest_framework.settings import api_settings
 
+from audit.api.workos import errors as workos
 from config import metrics
 from config.logs import PoolTrouble
 from tenants.errors import BadInput, CannotServe, DomainError, Fault, NotFound, NotSignedIn, Refused, TooSlow
@@ -134,25 +135,32 @@ def _faults(detail: Any, pointer: str) -> Iterator[Fault]:
         yield {"pointer": pointer, "code": getattr(detail, "code", "invalid"), "detail": str(detail)}
 
 
-def render(_request: HttpRequest, error: Exception) -> HttpResponse:
+def _shown(path: str, problem: DomainError) -> tuple[dict[str, Any], str]:
+    """Return the document of an error and its media type, as the clients of a path read errors."""
+    if workos.covers(path):
+        return workos.body(problem), "application/json"
+    return body(problem), "application/problem+json"
+
+
+def render(request: HttpRequest, error: Exception) -> HttpResponse:
     """Return the answer to an error outside DRF (settings.PROBLEM_RENDERER)."""
     problem = domain_error(error)
     metrics.refused(problem.code)
+    document, media_type = _shown(request.path, problem)
     return HttpResponse(
-        json.dumps(body(problem), separators=(",", ":")),
+        json.dumps(document, separators=(",", ":")),
         status=problem.status,
-        content_type="application/problem+json",
+        content_type=media_type,
         headers=problem.headers,
     )
 
 
-def handle(error: Exception, _context: dict[str, Any]) -> Response:
+def handle(error: Exception, context: dict[str, Any]) -> Response:
     """Return the answer to an error in a DRF view (its EXCEPTION_HANDLER)."""
     problem = domain_error(error)
     metrics.refused(problem.code)
-    response = Response(
-        body(problem), status=problem.status, headers=problem.headers, content_type="application/problem+json"
-    )
+    document, media_type = _shown(context["request"].path, problem)
+    response = Response(document, status=problem.status, headers=problem.headers, content_type=media_type)
     response.exception = True
     return response
 

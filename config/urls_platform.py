@@ -17,6 +17,7 @@ urlpatterns = [
     *both("api/docs", openapi.DocsView.as_view()),
     path("api/v1/", include("audit.api.urls")),
     path("api/v1/", include("subscriptions.api.urls")),
+    path("", include("audit.api.workos.urls")),
     *both("api/v1/identity-provider", IdentityProviderView.as_view()),
     path("api/v1/platform/", include(platform_urlpatterns)),
     path("accounts/", include("tenants.accounts.urls")),

@@ -11,6 +11,7 @@ from clones import close_pool
 from django.core.exceptions import PermissionDenied, SuspiciousOperation
 from django.db import OperationalError, connections
 from django.http import Http404
+from django.test import RequestFactory
 from django.urls import Resolver404
 from rest_framework import exceptions
 from structlog.testing import CapturingLogger
@@ -19,6 +20,8 @@ from world import World
 from audit.api.views import AuditLogsView
 from config import problems
 from tenants.errors import BadInput, NotSignedIn, Refused
+
+ASKED = RequestFactory().get("/api/v1/audit-logs")
 
 
 @pytest.mark.parametrize(
@@ -43,7 +46,7 @@ from tenants.errors import BadInput, NotSignedIn, Refused
     ],
 )
 def test_each_error_has_its_status_and_code(error: Exception, status: int, code: str) -> None:
-    answer = problems.render(None, error)  # type: ignore[arg-type]
+    answer = problems.render(ASKED, error)
     document = json.loads(answer.content)
     assert (answer.status_code, document["status"], document["code"]) == (status, status, code)
     assert answer["Content-Type"] == "application/problem+json"
@@ -53,7 +56,23 @@ def test_each_error_has_its_status_and_code(error: Exception, status: int, code:
 
 
 def test_who_is_throttled_is_told_when_to_come_back() -> None:
-    assert problems.render(None, exceptions.Throttled(wait=1.2))["Retry-After"] == "2"  # type: ignore[arg-type]
+    assert problems.render(ASKED, exceptions.Throttled(wait=1.2))["Retry-After"] == "2"
+
+
+@pytest.mark.parametrize("path", ["/audit_logs/events", "/organizations/acme/audit_logs_retention"])
+def test_who_speaks_as_workos_does_is_told_errors_so(path: str) -> None:
+    asked = RequestFactory().post(path)
+    unknown = problems.render(asked, NotSignedIn())
+    assert (unknown.status_code, unknown["Content-Type"]) == (401, "application/json")
+    assert json.loads(unknown.content) == {"message": "Unauthorized", "code": "not_signed_in"}
+    throttled = problems.handle(exceptions.Throttled(wait=1.2), {"request": asked})
+    assert (throttled.status_code, throttled["Retry-After"]) == (429, "2")
+    assert throttled.data == {"message": "Too many requests.", "code": "rate_limit_exceeded"}
+    fault: Any = {"parameter": "limit", "code": "invalid", "detail": "Too much."}
+    assert problems.handle(BadInput("Odd.", errors=[fault]), {"request": asked}).data == {
+        "message": "Odd.", "code": "bad_input",
+        "errors": [{"field": "limit", "code": "invalid", "message": "Too much."}],
+    }  # fmt: skip
 
 
 def test_a_serializers_faults_are_named_by_their_places() -> None:
