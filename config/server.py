@@ -21,9 +21,9 @@ from django.db import connections
 from gunicorn.app.base import BaseApplication
 from gunicorn.arbiter import Arbiter
 from gunicorn.glogging import Logger
-from gunicorn.workers.gthread import ThreadWorker
 
 from config import env, local, metrics
+from config.arrival import PatientWorker
 
 LOOPBACK = ("127.0.0.1", "::1")
 _BACKLOG = 2048
@@ -206,7 +206,7 @@ class _Arbiter(Arbiter):  # type: ignore[misc]
                 signal.pthread_sigmask(signal.SIG_UNBLOCK, _STOPS)
 
 
-class _Worker(ThreadWorker):  # type: ignore[misc]
+class _Worker(PatientWorker):
     """Serves with threads, and is stopped by a signal at any time of its life."""
 
     def init_signals(self) -> None:

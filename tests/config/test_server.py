@@ -5,54 +5,27 @@ from __future__ import annotations
 import os
 import signal
 import socket
-import subprocess
-import sys
-import threading
 import time
 import urllib.request
-from collections.abc import Iterator
-from contextlib import closing, contextmanager, suppress
+from contextlib import closing, suppress
 from pathlib import Path
 
 import psycopg
 import pytest
 from django.db import connections
+from programs import SERVER, lines, serving
+from servers import free_port
 from world import World
 
 from config import server
 from config.env import BadSetting
 
 ROOT = Path(__file__).resolve().parents[2]
-# Serves a page until it is told to stop, as `manage.py serve` does, without Django's start-up.
-SERVER = """
-import sys
-sys.path.insert(0, sys.argv[1])
-import config.typing_settings, os
-os.environ["DJANGO_SETTINGS_MODULE"] = "config.settings"
-import django; django.setup()
-from config import server
-server._Server.load = lambda self: page
-def page(environ, start):
-    from django.conf import settings
-    from django.db import connections
-    rights = [name for name in os.environ if name.startswith(("MIGRATION", "SUPERUSER"))]
-    answer = " ".join(["ok", *rights, *(set(settings.DATABASES) | set(connections)) - {"default"}]).encode()
-    start("200 OK", [("Content-Length", str(len(answer)))])
-    return [answer]
-server.serve(server.bind(int(sys.argv[2])), lambda: print("ready", flush=True))
-print("ended", flush=True)
-"""
 # The same, whose workers dwell on what comes before they can be stopped.
 SLOW = f"""
 import gunicorn.util, time
 gunicorn.util.seed = lambda: (print("booting", flush=True), time.sleep(0.5))
 {SERVER}"""
-
-
-def free_port() -> int:
-    """Return a port that nobody uses now."""
-    with closing(socket.create_server(("127.0.0.1", 0))) as found:
-        return int(found.getsockname()[1])
 
 
 def test_it_takes_the_port_on_this_machine_alone() -> None:
@@ -110,29 +83,6 @@ def processes(argument: str) -> list[str]:
             if argument.encode() in path.read_bytes().split(b"\0"):
                 found.append(path.parent.name)
     return found
-
-
-@contextmanager
-def serving(code: str, port: int) -> Iterator[subprocess.Popen[str]]:
-    """Run a program that serves, as a process of its own group, which is killed after a minute."""
-    process = subprocess.Popen(
-        [sys.executable, "-c", code, str(ROOT), str(port)],
-        cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, process_group=0,
-    )  # fmt: skip
-    watch = threading.Timer(60, process.kill)
-    watch.start()
-    try:
-        yield process
-    finally:
-        watch.cancel()
-        if process.poll() is None:
-            os.killpg(process.pid, signal.SIGKILL)
-
-
-def lines(process: subprocess.Popen[str], number: int) -> list[str]:
-    """Return the next lines that a process says."""
-    assert process.stdout is not None
-    return [process.stdout.readline() for _ in range(number)]
 
 
 SIGNALS = ["SIGINT", "SIGTERM", "SIGHUP"]

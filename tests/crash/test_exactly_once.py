@@ -10,25 +10,17 @@ import json
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from itertools import count
 from typing import Any
 
 import pytest
-from standing import LOGS, Standing, standing
+from standing import LOGS, Standing
 
 WRITERS = 6
 BURST = 0.7  # seconds
-
-
-@pytest.fixture(scope="module")
-def stand() -> Iterator[Standing]:
-    """Both servers, with commits that wait for the disk, as by default."""
-    with standing() as found:
-        found.serve()
-        yield found
 
 
 # No two tests of the module write events of one name.
