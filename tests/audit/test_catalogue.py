@@ -35,7 +35,6 @@ def run(world: World, statement: str) -> None:
         "DELETE FROM audit_event_policy",
         "TRUNCATE audit_event_type CASCADE",
         "INSERT INTO audit_event_schema (name, version, metadata_schema) VALUES ('note.kept', 1, 'true')",
-        "INSERT INTO audit_event_schema (name, version, metadata_schema) VALUES ('nobody', 1, 'true')",
         "INSERT INTO audit_event_policy (one, strict) VALUES (false, true)",
     ],
 )
