@@ -56,7 +56,7 @@ GRANT EXECUTE ON FUNCTION guard.change_password TO "{account}";
 
 -- A person's address is the one in tenants_user, whoever changed it: it is the confirmed one, and a former one opens
 -- nothing any more. What is not confirmed is an address that he wants to change to.
-CREATE FUNCTION guard.keep_address() RETURNS trigger
+CREATE FUNCTION guard.keep_email() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = shared, pg_temp AS $$
 BEGIN
   DELETE FROM account_emailaddress WHERE user_id = NEW.id AND email <> NEW.email;
@@ -64,9 +64,9 @@ BEGIN
   ON CONFLICT (user_id, email) DO UPDATE SET verified = true, "primary" = true;
   RETURN NULL;
 END $$;
-REVOKE ALL ON FUNCTION guard.keep_address FROM PUBLIC;
-CREATE TRIGGER keep_address AFTER INSERT OR UPDATE OF email ON shared.tenants_user
-  FOR EACH ROW EXECUTE FUNCTION guard.keep_address();
+REVOKE ALL ON FUNCTION guard.keep_email FROM PUBLIC;
+CREATE TRIGGER keep_email AFTER INSERT OR UPDATE OF email ON shared.tenants_user
+  FOR EACH ROW EXECUTE FUNCTION guard.keep_email();
 
 CREATE FUNCTION guard.delete_person(person uuid) RETURNS void
 LANGUAGE sql SECURITY DEFINER SET search_path = shared, pg_temp AS $$

@@ -36,6 +36,7 @@ def another(slug: str = "initech") -> Any:
 
 def test_the_applications_own_login_may_become_no_tenant(world: World) -> None:
     assert members(world, "daybook_app") == [
+        ("daybook_account", False, True, False),
         ("daybook_auditor", False, True, False),
         ("daybook_platform", False, True, False),
     ]
