@@ -114,6 +114,7 @@ class UnitOfWork:
         notes: list[Callable[[], None]] = []
         request.after_unit = notes  # type: ignore[attr-defined]
         if caller.known and not caller.by_session:
+            _record_denial(request, caller)
             raise NotAllowed("These pages are for people, who sign in by themselves. Send no key here.")
         with account_scope(caller.tenant, actor=caller.actor, origin=caller.origin):
             response = self.get_response(request)
@@ -121,6 +122,8 @@ class UnitOfWork:
                 roll_back()
         for note in notes:
             note()
+        if response.status_code == 403:  # noqa: PLR2004
+            _record_denial(request, caller)
         return response
 
     def _outside(self, request: HttpRequest, caller: Caller | None) -> HttpResponseBase:

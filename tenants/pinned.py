@@ -23,7 +23,10 @@ Side = tuple[Realm, UUID | None, bool]
 
 def _here() -> Side | None:
     scope = scope_or_none()
-    return (scope.realm, scope.tenant.id if scope.tenant else None, scope.entered) if scope else None
+    if scope is None:
+        return None
+    owner = scope.tenant or scope.side
+    return scope.realm, owner.id if owner else None, scope.entered
 
 
 def cache_key(key: str, prefix: str, version: int) -> str:

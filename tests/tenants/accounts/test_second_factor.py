@@ -40,6 +40,18 @@ def test_enrolment_is_an_entry_of_the_side_where_it_happened(world: World) -> No
     assert actions(world, "globex") == []
 
 
+def test_the_person_is_told_by_mail(world: World) -> None:
+    from django.core import mail
+
+    from tenants import mail as post
+
+    mail.outbox = []
+    enrol(browser(world, name="alice"))
+    post.wait()
+    assert {message.to[0] for message in mail.outbox} == {"alice@acme.example"}
+    assert any("acme.localhost" in message.subject + str(message.body) for message in mail.outbox)
+
+
 def test_if_the_entry_cannot_be_written_nothing_is_enrolled(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     from tenants import recording
 

@@ -114,6 +114,8 @@ def test_a_key_opens_no_page_of_accounts(world: World) -> None:
         api = world.api(host, key)
         for path in (LOGIN, "/accounts/password/change/", "/accounts/2fa/"):
             assert api.get(path).status_code == 403
+    for slug, denied in (("acme", 6), (None, 3)):
+        assert [entry.outcome for entry in told(world, slug, "access.denied")] == ["denied"] * denied
     assert world.sql("SELECT count(*) FROM shared.tenants_session") == [(0,)]
 
 

@@ -113,6 +113,14 @@ def test_nothing_is_written_for_somebody_of_another_side(world: World) -> None:
     assert world.sql("SELECT count(*) FROM shared.mfa_authenticator") == [(0,)]
 
 
+def test_a_queryset_of_one_side_is_not_evaluated_on_another(world: World) -> None:
+    acme, globex = world.acme, world.globex
+    with accounts(acme):
+        people_of_acme = User.objects.all()
+    with accounts(globex), pytest.raises(ScopeConflict):
+        list(people_of_acme)
+
+
 def test_without_a_side_nobody_is_seen(world: World) -> None:
     role = world.sql("SELECT rolname FROM pg_roles WHERE rolname LIKE '%%\\_account'")[0][0]
     import psycopg
