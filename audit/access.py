@@ -24,7 +24,9 @@ def note(kind: str) -> None:
     if scope.tenant is None:
         raise NoScope("A tenant's trail is read in a tenant's scope.")
     minute = int(datetime.now(UTC).timestamp()) // 60
-    place = (scope.tenant.id, f"{scope.actor.type}:{scope.actor.id}", kind)
+    actor = scope.actor
+    by = f":{actor.impersonator.id}" if actor.impersonator else ""
+    place = (scope.tenant.id, f"{actor.type}:{actor.id}{by}", kind)
     if _noted.get(place) == minute:
         return
     trail = Party("trail", str(scope.tenant.id), scope.tenant.slug)

@@ -110,6 +110,7 @@ MIDDLEWARE = [
     "tenants.bodies.Bodies",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
+    "tenants.cross_origin.CrossOrigin",
     "tenants.sessions.Sessions",
     "subscriptions.throttles.BadKeys",
     "tenants.middleware.Gate",

@@ -19,6 +19,7 @@ urlpatterns = [
     path("api/v1/", include("subscriptions.api.urls")),
     path("", include("audit.api.workos.urls")),
     *both("api/v1/identity-provider", IdentityProviderView.as_view()),
+    path("api/v1/", include("tenants.api.urls")),
     path("api/v1/platform/", include(platform_urlpatterns)),
     path("accounts/", include("tenants.accounts.urls")),
     path("admin", RedirectView.as_view(pattern_name="admin:index")),

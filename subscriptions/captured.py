@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from audit.capture import register
-from tenants.models import ApiKey, Credential, Domain, Membership, Tenant, User
+from tenants.models import ApiKey, Credential, Domain, Invitation, Membership, Tenant, User
 
 _APP = "subscriptions"
 
@@ -14,4 +14,7 @@ register(User, label="email", personal=("email", "name"), internal=("staff_role"
 # That a password was changed is told; when somebody signed in is told by other entries.
 register(Credential, exclude=("last_login",), person="user", app=_APP)
 register(Membership, tenant="tenant", app=_APP)
-register(ApiKey, label="name", exclude=("last_used_at",), tenant="tenant", app=_APP)
+# Who made them is said by the entry itself.
+_MADE = ("created_by_type", "created_by_id", "created_by_label")
+register(Invitation, label="email", personal=("email",), exclude=_MADE, tenant="tenant", app=_APP)
+register(ApiKey, label="name", exclude=("last_used_at", *_MADE), tenant="tenant", app=_APP)

@@ -16,13 +16,14 @@ from django.http import HttpRequest
 from django.http.request import split_domain_port
 from django.utils.crypto import constant_time_compare
 
-from tenants import gate, recording
+from tenants import gate, recording, viewing
 from tenants.apikeys import KEY_PREFIX
 from tenants.context import ANONYMOUS, Actor, Origin, Scope, platform_scope, tenant_scope
 from tenants.errors import BadKey, ForeignKeyHost, NotAllowed, NotSignedIn, Refused, TenantSuspended, UnknownHost
 from tenants.models import Membership, User
 from tenants.oidc.tokens import BadToken, bearer, is_token
 from tenants.roles import RIGHTS_OF_ROLE, RIGHTS_OF_SCOPE, RIGHTS_OF_STAFF, Right
+from tenants.viewing import View
 
 REALM_SESSION_KEY = "daybook_realm"
 SLUG_SESSION_KEY = "daybook_tenant"
@@ -39,6 +40,8 @@ class Caller:
     user: User | AnonymousUser
     origin: Origin
     by_session: bool = False
+    # What a viewer token restricts its bearer to.
+    view: View | None = None
 
     @property
     def known(self) -> bool:
@@ -71,8 +74,8 @@ def caller_of(request: HttpRequest, origin: Origin, *, own: Callable[[], bool] =
     tenant = None if name in settings.PLATFORM_HOSTS else gate.host(name)
     unknown = tenant is None and name not in settings.PLATFORM_HOSTS
     secret = _bearer(request)
-    if secret and (secret.startswith(KEY_PREFIX) or not own()):
-        caller = _by_token(secret, tenant, origin) if is_token(secret) else _by_key(secret, tenant, origin)
+    if secret and (secret.startswith((KEY_PREFIX, viewing.PREFIX)) or not own()):
+        caller = _by_bearer(request, secret, tenant, origin)
         # A tenant's key says itself where it belongs; a staff member's works on the platform's host alone.
         if unknown and caller.tenant is None:
             raise UnknownHost
@@ -134,6 +137,34 @@ def _by_token(secret: str, tenant: gate.TenantRef | None, origin: Origin) -> Cal
     return caller
 
 
+def _by_bearer(request: HttpRequest, secret: str, host_tenant: gate.TenantRef | None, origin: Origin) -> Caller:
+    """Return whose secret this is, by what it begins with. Raises Refused."""
+    if secret.startswith(viewing.PREFIX):
+        return _by_viewer_token(secret, host_tenant, origin, page=request.headers.get("Origin"))
+    if is_token(secret):
+        return _by_token(secret, host_tenant, origin)
+    return _by_key(secret, host_tenant, origin)
+
+
+def _by_viewer_token(secret: str, host_tenant: gate.TenantRef | None, origin: Origin, *, page: str | None) -> Caller:
+    """Return the bearer of a viewer token, who acts in its maker's name for as long as that one may read the trail.
+
+    `page` is the origin that a browser says. Raises BadKey, Refused.
+    """
+    view = viewing.read(secret)
+    maker = gate.maker(view.tenant, view.maker_type, view.maker_id) if view else None
+    if view is None or maker is None or Right.READ_TRAIL not in maker.rights:
+        raise BadKey
+    holder = Actor(ANONYMOUS.type, str(view.id), "viewer token")
+    person_id = view.maker_id if view.maker_type == "user" else None
+    actor = Actor(view.maker_type, str(view.maker_id), maker.label, person_id, impersonator=holder)
+    caller = Caller(maker.tenant, actor, frozenset({Right.READ_VIEW}), AnonymousUser(), origin, view=view)
+    _check_host(caller, host_tenant)
+    if view.origin and page not in {None, view.origin}:
+        raise _refusal(caller, NotAllowed("This viewer token is for pages of another origin."))
+    return caller
+
+
 def _by_key(secret: str, host_tenant: gate.TenantRef | None, origin: Origin) -> Caller:
     key = gate.key(secret)
     if key is None:
@@ -141,13 +172,18 @@ def _by_key(secret: str, host_tenant: gate.TenantRef | None, origin: Origin) -> 
     caller = _staff_caller(key, origin) if key.user else _key_caller(key, origin)
     if not key.valid:
         raise _refusal(caller, BadKey())
+    _check_host(caller, host_tenant)
+    return caller
+
+
+def _check_host(caller: Caller, host_tenant: gate.TenantRef | None) -> None:
+    """Refuse a bearer whose tenant is suspended, or whose secret does not belong on this host. Raises Refused."""
     if caller.tenant and caller.tenant.suspended:
         raise _refusal(caller, TenantSuspended())
     if host_tenant and caller.tenant is None:
         raise _refusal(caller, NotAllowed("A staff key is used on the platform's host alone."))
     if host_tenant and caller.tenant and host_tenant.id != caller.tenant.id:
         raise _refusal(caller, ForeignKeyHost())
-    return caller
 
 
 def _key_caller(key: gate.KeyRef, origin: Origin) -> Caller:

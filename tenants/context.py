@@ -13,7 +13,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from json.encoder import encode_basestring_ascii as _quoted
-from typing import Protocol
+from typing import Any, Protocol
 from uuid import UUID
 
 from django.db import connections
@@ -337,6 +337,14 @@ def _open_allowed(scope: Scope) -> bool:
         return scope.origin is parent.origin and scope.actor is parent.actor
     same_tenant = (scope.tenant.id if scope.tenant else None) == (parent.tenant.id if parent.tenant else None)
     return scope.realm is parent.realm and scope.realm is not Realm.GATE and same_tenant
+
+
+def fetch(query: str, *arguments: Any) -> tuple[Any, ...]:
+    """Run a query of one row in the open unit of work; return that row. Raises NoScope."""
+    with connections[current_scope().alias].cursor() as cursor:
+        cursor.execute(query, arguments)
+        row: tuple[Any, ...] = cursor.fetchone()
+        return row
 
 
 def roll_back() -> None:

@@ -18,7 +18,7 @@ from django.db import ProgrammingError, connection
 
 from tenants.context import Realm, gate_scope, scope_or_none
 from tenants.models import User
-from tenants.roles import Role
+from tenants.roles import RIGHTS_OF_ROLE, RIGHTS_OF_SCOPE, Right, Role
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +63,15 @@ class ProviderRef:
     default_role: str
 
 
+@dataclass(frozen=True, slots=True)
+class MakerRef:
+    """What the gate tells of somebody of a tenant: his label, and what he may do now (nothing, once he is gone)."""
+
+    tenant: TenantRef
+    label: str
+    rights: frozenset[Right]
+
+
 def digest(secret: str) -> bytes:
     """Return what is stored of a secret of full entropy (a key, a session key): its SHA-256."""
     return hashlib.sha256(secret.encode()).digest()
@@ -96,6 +105,16 @@ def key(secret: str) -> KeyRef | None:
     owner = TenantRef(*tenant_row) if tenant_row[0] else None
     user = User(id=user_id, email=email, staff_role=staff_role) if user_id else None
     return KeyRef(key_id, name, frozenset(scopes), valid, owner, user)
+
+
+def maker(tenant_id: UUID, kind: str, key_id: UUID) -> MakerRef | None:
+    """Return who a tenant's person (`user`) or key (`api_key`) is now; None if there is no such tenant."""
+    row = _call("SELECT * FROM gate.maker(%s, %s, %s)", tenant_id, kind, key_id)
+    if row is None:
+        return None
+    *tenant_row, label, role, scopes = row
+    rights = RIGHTS_OF_ROLE.get(role or "", frozenset()).union(*(RIGHTS_OF_SCOPE[scope] for scope in scopes or ()))
+    return MakerRef(TenantRef(*tenant_row), label or "", rights)
 
 
 def person(*, user_id: str | None = None, email: str | None = None, tenant_id: UUID | None = None) -> User | None:

@@ -11,6 +11,7 @@ from django.db import models
 from django.db.models.functions import Now
 from django_tenants.models import DomainMixin, TenantMixin
 
+from tenants import bookkeeping as bookkeeping  # noqa: PLC0414 - Django finds the models of an application here
 from tenants.entrance import Attempt, IdentityProvider  # noqa: F401 - Django looks for models here
 from tenants.pinned import PinnedQuerySet
 from tenants.roles import Role, StaffRole
@@ -216,6 +217,35 @@ class Membership(models.Model):
         return f"{self.role} {self.user_id} of {self.tenant_id}"
 
 
+class Made(models.Model):
+    """Who made a row, copied as entries of a trail do: it says so when he is long gone."""
+
+    created_by_type = models.CharField(max_length=20, default="", editable=False)
+    created_by_id = models.CharField(max_length=255, default="", editable=False)
+    created_by_label = models.CharField(max_length=255, default="", editable=False)
+
+    class Meta:
+        abstract = True
+
+
+class Invitation(Made):
+    """An offer to become a member, sent by e-mail. Its token is signed, and stands nowhere (`tenants.invitations`)."""
+
+    id = models.UUIDField(primary_key=True, db_default=UUIDv7(), editable=False)
+    tenant = models.ForeignKey(Tenant, on_delete=models.CASCADE, related_name="invitations")
+    email = models.EmailField()
+    role = models.CharField(max_length=20, choices=Role.choices)
+    created_at = models.DateTimeField(db_default=Now(), editable=False)
+    expires_at = models.DateTimeField()
+    accepted_at = models.DateTimeField(null=True)
+    withdrawn_at = models.DateTimeField(null=True)
+
+    objects = PinnedQuerySet.as_manager()
+
+    def __str__(self) -> str:
+        return f"{self.role} {self.email}"
+
+
 class KeyManager(models.Manager.from_queryset(PinnedQuerySet)):  # type: ignore[misc]
     """Keys without their digests, which no role may read."""
 
@@ -225,7 +255,7 @@ class KeyManager(models.Manager.from_queryset(PinnedQuerySet)):  # type: ignore[
         return keys
 
 
-class ApiKey(models.Model):
+class ApiKey(Made):
     """A key of a tenant (scopes) or of a staff member (his own rights). The secret is shown once, its digest kept."""
 
     id = models.UUIDField(primary_key=True, db_default=UUIDv7(), editable=False)
@@ -239,6 +269,7 @@ class ApiKey(models.Model):
     expires_at = models.DateTimeField(null=True, blank=True)
     last_used_at = models.DateTimeField(null=True, blank=True)
     revoked_at = models.DateTimeField(null=True, blank=True)
+    replaced_by = models.ForeignKey("self", on_delete=models.SET_NULL, null=True, blank=True, related_name="+")
 
     objects = KeyManager()
 
@@ -249,41 +280,3 @@ class ApiKey(models.Model):
 
     def __str__(self) -> str:
         return f"{self.prefix}… {self.name}"
-
-
-class TenantMigration(models.Model):
-    """What `migrator` knows of one migration in one tenant's schema. The owner's login alone reads and writes it."""
-
-    class State(models.TextChoices):
-        """How it went."""
-
-        APPLIED = "applied"
-        FAILED = "failed"
-
-    id = models.BigAutoField(primary_key=True)
-    tenant = models.ForeignKey(Tenant, on_delete=models.CASCADE, related_name="+")
-    app = models.CharField(max_length=63)
-    name = models.CharField(max_length=255)
-    state = models.CharField(max_length=20, choices=State.choices)
-    error = models.TextField(blank=True, default="")
-    changed_at = models.DateTimeField(db_default=Now())
-
-    class Meta:
-        constraints = [models.UniqueConstraint(fields=["tenant", "app", "name"], name="one_state_per_migration")]
-
-    def __str__(self) -> str:
-        return f"{self.app}.{self.name} {self.state} in {self.tenant_id}"
-
-
-class SchemaTemplate(models.Model):
-    """The statements that make a tenant's schema, compiled from the migrations with this fingerprint.
-
-    The owner's login alone reads and writes it.
-    """
-
-    fingerprint = models.CharField(max_length=64, primary_key=True)
-    statements = models.JSONField()
-    created_at = models.DateTimeField(db_default=Now())
-
-    def __str__(self) -> str:
-        return self.fingerprint[:12]

@@ -18,9 +18,10 @@ from psycopg import errors, sql
 
 from tenants import logins, template
 from tenants.backend.unit import auditor_role, current, tenant_role
+from tenants.bookkeeping import TenantMigration
 from tenants.context import SYSTEM, Actor, Origin, Realm, Scope, TenantLike, enter_tenant, platform_scope, scope_or_none
 from tenants.errors import BadInput, Conflict, NotFound, ScopeConflict
-from tenants.models import Domain, Tenant, TenantMigration
+from tenants.models import Domain, Tenant
 from tenants.owner.access import OWNER, NoOwner, owners_connection
 from tenants.owner.base import DatabaseWrapper
 from tenants.recording import record

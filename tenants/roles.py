@@ -37,6 +37,7 @@ class Right(StrEnum):
 
     READ_TRAIL = "read the trail"
     READ_OWN = "read one's own actions"
+    READ_VIEW = "read what a viewer token shows"
     EXPORT = "export the trail"
     WRITE_EVENTS = "write events"
     ADMINISTER = "administer members, keys and settings of the tenant"

@@ -31,8 +31,8 @@ from django.db.migrations.state import ProjectState
 from django_tenants.routers import TenantSyncRouter
 from psycopg import sql
 
+from tenants.bookkeeping import SchemaTemplate
 from tenants.errors import DomainError
-from tenants.models import SchemaTemplate
 from tenants.owner.access import OWNER, owners_connection
 from tenants.owner.base import DatabaseWrapper
 

@@ -24,7 +24,8 @@ from audit import catalogue
 from audit.events import Event, Party, RequestContext
 from audit.models import AuditLog
 from subscriptions import platform_log
-from tenants import gate
+from tenants import gate, viewing
+from tenants.context import Actor as MadeBy
 
 HOSTS = {"acme": "config.urls_tenant", "globex": "config.urls_tenant", "platform": "config.urls_platform"}
 READERS = ("olga", "alice", "bob", "charlie", "admin", "read")
@@ -32,7 +33,7 @@ READERS = ("olga", "alice", "bob", "charlie", "admin", "read")
 _IMPLIED = {"head", "options"}
 _PARAMETER = re.compile(r"<(?:\w+:)?(\w+)>")
 # Each kind of foreign id is asked for in the place of every other.
-CROSSED = ("entry", "first", "tenant", "user", "api_key", "subscription", "slug", "export")
+CROSSED = ("entry", "first", "tenant", "user", "api_key", "invitation", "subscription", "slug", "export")
 STRANGE = ("PUT", "PATCH", "DELETE", "OPTIONS", "TRACE")
 
 
@@ -157,6 +158,7 @@ def plant(world: World, slug: str) -> Plant:
         tenant.id,
     )
     keys = world.sql("SELECT id::text FROM shared.tenants_apikey WHERE tenant_id = %s", tenant.id)
+    invitations = world.sql("SELECT id::text, email FROM shared.tenants_invitation WHERE tenant_id = %s", tenant.id)
     first = world.sql(f"SELECT id::text FROM {tenant.schema_name}.audit_log ORDER BY id LIMIT 1")[0][0]
     admin = world.api(slug, f"{slug}.admin")
     admin.post("/api/v1/audit-logs", {**simple(names["thing"]), "idempotency_key": names["key"]})
@@ -168,13 +170,14 @@ def plant(world: World, slug: str) -> Plant:
     ids = {
         "export": export, "entry": entry, "first": first,
         "tenant": str(tenant.id), "slug": slug, "subscription": subscription,
-        "user": people[0][0], "email": people[0][1], "api_key": keys[0][0],
+        "user": people[0][0], "email": people[0][1], "api_key": keys[0][0], "invitation": invitations[0][0],
         "cursor": admin.get("/api/v1/audit-logs", limit="1").json()["next_cursor"], **names,
     }  # fmt: skip
     canaries = {
         f"{slug}.trail": [entry, export, *names.values()],
         f"{slug}.people": [text for row in people for text in row],
         f"{slug}.keys": [row[0] for row in keys],
+        f"{slug}.invitations": [text for row in invitations for text in row],
         f"{slug}.subscription": [subscription],
         f"{slug}.self": [str(tenant.id)],
         "schemas": [tenant.schema_name],
@@ -191,6 +194,7 @@ def plant_platform(world: World) -> Plant:
             resource_label=names["label"],
         )  # fmt: skip
     people = world.sql("SELECT id::text, email FROM shared.tenants_user WHERE staff_role <> ''")
+    tokens = world.sql("SELECT id::text FROM shared.tenants_apikey WHERE tenant_id IS NULL")
     ids = {
         "entry": str(entry.pk),
         "first": str(entry.pk),
@@ -208,6 +212,8 @@ def plant_platform(world: World) -> Plant:
         "cursor": "none",
         "event_type": names["thing"],
     }
+    # The platform invites nobody.
+    ids |= {"api_key": tokens[0][0], "invitation": str(entry.pk)}
     canaries = {
         "platform.trail": [str(entry.pk), *names.values()],
         "platform.people": [it for row in people for it in row],
@@ -247,16 +253,26 @@ def actors(world: World) -> list[Actor]:
         own = frozenset({str(key.id)}) if key else frozenset()
         api = partial(world.api, key=name)
         found.append(Actor(f"key {name}", side, _sees(side, name.rpartition(".")[2]), api, own))
+    for slug in ("acme", "globex"):
+        key_id = world.sql("SELECT id FROM shared.tenants_apikey WHERE name = %s", f"{slug} read")[0][0]
+        tenant, maker = world.tenant(slug), MadeBy("api_key", str(key_id))
+        with world.scope(slug):
+            token = viewing.issue(tenant, maker, lifetime=viewing.LONGEST)[1]
+        found.append(Actor(f"view {slug}", slug, _sees(slug, "read"), partial(_bearing, world, token)))
     return found
+
+
+def _bearing(world: World, token: str, host: str) -> Api:
+    return world.api(host).bearing(token)
 
 
 def _sees(side: str, name: str) -> frozenset[str]:
     """Return the groups of canaries that an actor may see."""
     if side == "platform":
         own = {"platform.trail", "platform.people", "schemas"}
-        everywhere = ("self", "people", "keys", "subscription")
+        everywhere = ("self", "people", "keys", "invitations", "subscription")
         return frozenset(own | {f"{slug}.{kind}" for slug in ("acme", "globex") for kind in everywhere})
-    kinds = {"self", "trail", "people", "keys", "subscription"} if name in READERS else {"self"}
+    kinds = {"self", "trail", "people", "keys", "invitations", "subscription"} if name in READERS else {"self"}
     return frozenset(f"{side}.{kind}" for kind in kinds)
 
 
@@ -353,10 +369,19 @@ def _is_full(answer: Any) -> bool:
 def contents(world: World, *sides: str) -> dict[str, str]:
     """Return a hash of what stands in the trails of these sides, and in the shared tables."""
     schemas = dict(world.sql("SELECT slug::text, schema_name::text FROM shared.tenants_tenant"))
-    tables = {side: f"{schemas[side]}.audit_log" if side in schemas else "shared.platform_log" for side in sides}
+    ids = dict(world.sql("SELECT slug::text, id::text FROM shared.tenants_tenant"))
+    own = " OR ".join(f"tenant_id = '{ids[side]}'" for side in sides if side in ids) or "false"
+    tables = {side: f"{schemas[side]}.audit_log" for side in sides if side in schemas}
+    # The platform is told of what a tenant changes of its own.
+    if "platform" in sides:
+        tables["platform"] = f"(SELECT * FROM shared.platform_log WHERE {own} OR tenant_id IS NULL)"
     shared = ("tenants_tenant", "tenants_domain", "tenants_user", "tenants_membership", "subscriptions_plan",
               "subscriptions_tenantsubscription")  # fmt: skip
     tables |= {name: f"shared.{name}" for name in shared}
+    # Of these each side has its own, which it may change; the last use of a key is none.
+    columns = "tenant_id, user_id, name, digest, scopes, expires_at, revoked_at, replaced_by_id"
+    tables["keys"] = f"(SELECT {columns} FROM shared.tenants_apikey WHERE {own} OR tenant_id IS NULL)"
+    tables["invitations"] = f"(SELECT * FROM shared.tenants_invitation WHERE {own})"
     query = "SELECT t::text FROM {} t ORDER BY 1"
     return {
         name: hashlib.sha256(repr(world.sql(query.format(table))).encode()).hexdigest()

@@ -34,8 +34,8 @@ def build() -> dict[str, str]:
     """Make the world in the current database; return the keys' secrets by `acme.write`, `sam`."""
     from subscriptions import lifecycle
     from subscriptions.models import Plan
-    from tenants import apikeys, people, provisioning
-    from tenants.context import SYSTEM, platform_scope
+    from tenants import apikeys, invitations, people, provisioning
+    from tenants.context import SYSTEM, platform_scope, tenant_scope
 
     tenants = {
         slug: provisioning.create_tenant(slug=slug, name=slug.title(), domain=f"{slug}.localhost")
@@ -56,6 +56,9 @@ def build() -> dict[str, str]:
             lifecycle.subscribe(tenant, plans["free"])
             for word, scope in SCOPES.items():
                 secrets[f"{slug}.{word}"] = apikeys.issue(name=f"{slug} {word}", tenant=tenant, scopes=[scope])[1]
+    for slug, tenant in tenants.items():
+        with tenant_scope(tenant, actor=SYSTEM):
+            invitations.invite(f"ivy@{slug}.example", "auditor", by_owner=True, base=f"http://{slug}.localhost")
     return secrets
 
 
@@ -193,6 +196,16 @@ class Api:
         """POST a body: JSON if it is no bytes."""
         data = body if isinstance(body, bytes) else json.dumps(body).encode()
         return self.client.post(path, data, content_type="application/json", headers={**self.headers, **headers})
+
+    def send(self, method: str, path: str, body: Any = None, **headers: str) -> Any:
+        """Send JSON by any method, with the token of its own form where it is signed in."""
+        data = b"" if body is None else json.dumps(body).encode()
+        kind = "application/json" if data else "application/octet-stream"
+        return self.client.generic(method, path, data, content_type=kind, headers={**self.headers, **headers})
+
+    def bearing(self, secret: str) -> Api:
+        """Return a client of the same host with another secret."""
+        return Api(self.host, secret)
 
     def sign_in(self, name: str, password: str = PASSWORD) -> Any:
         """Sign in as a person through the form; return the answer."""

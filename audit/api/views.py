@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any, ClassVar
 
@@ -10,10 +9,8 @@ from django.http import HttpRequest
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework import status
-from rest_framework.exceptions import MethodNotAllowed
 from rest_framework.request import Request
 from rest_framework.response import Response
-from rest_framework.views import APIView
 
 from audit import access, history, ingest, lines, replay
 from audit.api import filters, paging, parameters
@@ -33,15 +30,19 @@ from audit.entry import EntryQuerySet, as_uuid
 from audit.integrity.positions import locate
 from audit.models import AuditLog
 from audit.wire import EventInput
+from tenants.api.base import ClosedView
 from tenants.api.routes import PROBLEM, problems
 from tenants.bodies import body_of
 from tenants.context import TenantLike, current_scope
 from tenants.errors import BadInput, NotFound
 from tenants.permissions import caller_in
 from tenants.roles import Right
+from tenants.viewing import View
 
 _READ = frozenset({Right.READ_TRAIL, Right.READ_OWN})
 READING = {"GET": _READ, "HEAD": _READ}
+# What viewer tokens may use as well: only what shows the entries that `visible` gives, and nothing beside them.
+SHOWING = {method: rights | {Right.READ_VIEW} for method, rights in READING.items()}
 
 
 def stream_problems(*statuses: int) -> dict[Any, Any]:
@@ -54,18 +55,10 @@ def in_path(name: str, description: str) -> OpenApiParameter:
     return OpenApiParameter(name, OpenApiTypes.STR, OpenApiParameter.PATH, description=description)
 
 
-class TrailView(APIView):
+class TrailView(ClosedView):
     """What the views of trails share, and those of what stands in the platform's tables."""
 
-    http_method_names: Sequence[str] = ("get", "head", "post")
     rights: ClassVar[dict[str, frozenset[Right]]] = READING
-
-    def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
-        """Refuse a method that nobody may use as such, before asking who calls."""
-        method = (request.method or "").lower()
-        if method not in self.http_method_names or not hasattr(self, method):
-            raise MethodNotAllowed(request.method or "")
-        super().initial(request, *args, **kwargs)
 
     def tenant(self) -> TenantLike:
         """Return whose trail it is; the permission has made sure that there is one."""
@@ -75,19 +68,33 @@ class TrailView(APIView):
         return tenant
 
     def visible(self, request: Request) -> EntryQuerySet:
-        """Return the entries that the caller may see: all, or those of his own actions."""
+        """Return the entries that the caller may see: all, those a viewer token shows, or those of his own actions."""
         entries: EntryQuerySet = AuditLog.objects.all()
         caller = caller_in(request)
-        return entries if Right.READ_TRAIL in caller.rights else entries.of_actor(caller.actor.id)
+        if Right.READ_TRAIL in caller.rights:
+            return entries
+        return _shown(entries, caller.view) if caller.view else entries.of_actor(caller.actor.id)
 
     def binding(self, request: Request) -> str:
-        """Return whose eyes a cursor is for: one that a member got walks through that member's entries."""
+        """Return whose eyes a cursor is for: one that a member got walks through that member's entries.
+
+        One of a viewer token is for all tokens that show the same.
+        """
         caller = caller_in(request)
-        return "" if Right.READ_TRAIL in caller.rights else caller.actor.id
+        if Right.READ_TRAIL in caller.rights:
+            return ""
+        return repr(("view", caller.view.resource, caller.view.actor)) if caller.view else caller.actor.id
+
+
+def _shown(entries: EntryQuerySet, view: View) -> EntryQuerySet:
+    entries = entries.of_resource(*view.resource) if view.resource else entries
+    return entries.of_actor(view.actor) if view.actor else entries
 
 
 class ShowingView(TrailView):
-    """A view that shows entries of a tenant's trail: that somebody looked is noted in it."""
+    """A view that shows entries of a tenant's trail, those of `visible`: that somebody looked is noted in it."""
+
+    rights: ClassVar[dict[str, frozenset[Right]]] = SHOWING
 
     def finalize_response(self, request: Request, response: Response, *args: Any, **kwargs: Any) -> Response:
         """Answer; who was shown something of the trail is noted in it."""
@@ -105,7 +112,7 @@ class AuditLogsView(ShowingView):
     """The trail: write into it, read it page by page."""
 
     outside_unit = staticmethod(is_stream)
-    rights: ClassVar[dict[str, frozenset[Right]]] = {**READING, "POST": frozenset({Right.WRITE_EVENTS})}
+    rights: ClassVar[dict[str, frozenset[Right]]] = {**SHOWING, "POST": frozenset({Right.WRITE_EVENTS})}
 
     @extend_schema(
         operation_id="audit_logs_list",

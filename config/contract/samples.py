@@ -82,13 +82,37 @@ _VALUES: dict[str, Any] = {
     "EventResult.errors": [],
     "EventResult.status": "created",
     "TenantRow.status": "active",
+    "key_id": _ID,
+    "Key.name": "SIEM",
+    "NewKey.name": "SIEM",
+    "KeyInput.name": "SIEM",
+    "prefix": "dbk_3kV9xQ2a",
+    "secret": "dbk_3kV9xQ2aW7cF0hZ5yT1uB8eR4mN6pL2sD9gJ3vK0xQc",
+    "last_used_at": _TIME,
+    "revoked_at": None,
+    "replaced_by": None,
+    "overlap_hours": 24,
+    "member_id": _ID,
+    "invitation_id": _ID,
+    "email": "dana@acme.example",
+    "Member.name": "Dana",
+    "AcceptanceInput.name": "Dana",
+    "AcceptanceInput.token": "IjAxOWEzZjJlN2MxYjdkNTQ5YjFlM2Yw:1vNq5k:3kV9xQ2aW7cF0hZ5yT1uB8eR4mN6pL2sD9gJ3vK0xQc",
+    "password": "correct horse battery staple",
+    "NewView.token": "dbv_eyJpIjoiMDE5YTNmMmUifQ:1vNq5k:3kV9xQ2aW7cF0hZ5yT1uB8eR4mN6pL2sD9gJ3vK0xQc",
+    "ViewInput.origin": "https://app.example",
+    "View.origin": "https://app.example",
+    "NewView.origin": "https://app.example",
+    "seconds": 600,
     "Plan.slug": "premium",
     "Plan.name": "Premium",
 }
 _ACTOR = {"type": "user", "id": "u-42", "label": "dana@acme.example"}
 _RESOURCE = {"type": "invoice", "id": "2026-117", "label": "Invoice 2026-117"}
 _COMPONENTS: dict[str, Any] = {"ActorInput": _ACTOR, "ResourceInput": _RESOURCE, "Party": _RESOURCE}
-_PROPERTIES: dict[str, Any] = {"actor": _ACTOR, "requested_by": _ACTOR, "impersonator": None}
+_PROPERTIES: dict[str, Any] = {"actor": _ACTOR, "requested_by": _ACTOR, "created_by": _ACTOR, "impersonator": None}
+# Of a viewer token it is an id.
+_PROPERTIES |= {f"{name}.actor": "u-42" for name in ("ViewInput", "View", "NewView")}
 UNKNOWN = "..."
 
 

@@ -12,13 +12,17 @@ from audit.query import Order
 from audit.replay import KeyReused
 from config import problems
 from tenants import errors
+from tenants.apikeys import KeyNotInUse
 from tenants.errors import DomainError
+from tenants.invitations import AlreadyMember
+from tenants.members import LastOwner, OwnersOnly
+from tenants.people import WrongPassword
 
 # Every error that the API answers; a test finds those that are missing.
 ERRORS: tuple[type[DomainError], ...] = (
     errors.BadInput, errors.NotSignedIn, errors.BadKey, errors.Refused, errors.ForeignKeyHost, errors.TenantSuspended,
     errors.NotAllowed, errors.NotFound, errors.UnknownHost, errors.Conflict, errors.TooLarge, errors.Unprocessable,
-    KeyReused, errors.CannotServe,
+    KeyReused, errors.CannotServe, KeyNotInUse, LastOwner, OwnersOnly, AlreadyMember, WrongPassword,
 )  # fmt: skip
 # What the framework refuses before a view runs: status, code, in words.
 FRAMEWORK = (
@@ -29,7 +33,7 @@ FRAMEWORK = (
 )
 
 # The first word of a path is its tag, but of these, which are about the trail; those of the platform are one.
-TAG_OF = {"resources": "audit-logs", "actors": "audit-logs"}
+TAG_OF = {"resources": "audit-logs", "actors": "audit-logs", "invitations": "members"}
 TAGS = {
     "audit-logs": "The trail: write events, read entries, poll for new ones.",
     "exports": "The trail as a file, written by a job.",

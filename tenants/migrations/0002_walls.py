@@ -13,4 +13,5 @@ class Migration(migrations.Migration):
     operations = [
         migrations.RunSQL(load(FOLDER, "walls.sql"), migrations.RunSQL.noop),
         migrations.RunSQL(load(FOLDER, "gate.sql"), migrations.RunSQL.noop),
+        migrations.RunSQL(load(FOLDER, "people.sql"), migrations.RunSQL.noop),
     ]

@@ -42,6 +42,20 @@ LANGUAGE sql STABLE SECURITY DEFINER SET search_path = shared, pg_temp AS $$
    WHERE u.id = wanted_id OR u.email = lower(wanted_email)
 $$;
 
+-- Whether somebody of a tenant (a person, a key) still is: the tenant, and his role or the key's scopes of now.
+CREATE FUNCTION gate.maker(wanted_tenant uuid, kind text, key_id uuid)
+RETURNS TABLE (id uuid, slug text, name text, schema_name text, shard text, status text, login text,
+               label text, role text, scopes text[])
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = shared, pg_temp AS $$
+  SELECT t.id, t.slug, t.name, t.schema_name, t.shard, t.status, t.login, coalesce(u.email, k.name), m.role, k.scopes::text[]
+    FROM tenants_tenant t
+    LEFT JOIN (tenants_membership m JOIN tenants_user u ON u.id = m.user_id AND u.is_active)
+           ON kind = 'user' AND m.tenant_id = t.id AND m.user_id = key_id AND m.ended_at IS NULL
+    LEFT JOIN tenants_apikey k ON kind = 'api_key' AND k.tenant_id = t.id AND k.id = key_id AND k.revoked_at IS NULL
+          AND coalesce(k.expires_at > now(), true)
+   WHERE t.id = wanted_tenant
+$$;
+
 CREATE FUNCTION gate.signed_in(person uuid, new_password text) RETURNS void
 LANGUAGE sql SECURITY DEFINER SET search_path = shared, pg_temp AS $$
   UPDATE tenants_credential SET last_login = now(), password = coalesce(new_password, password) WHERE user_id = person

@@ -38,12 +38,14 @@ REVOKE ALL ON PROCEDURE guard.allow FROM PUBLIC;
 CALL guard.wall('shared.tenants_tenant', 'id = (SELECT shared.tenant_of(current_user))');
 CALL guard.wall('shared.tenants_domain', 'tenant_id = (SELECT shared.tenant_of(current_user))');
 CALL guard.wall('shared.tenants_membership', 'tenant_id = (SELECT shared.tenant_of(current_user))');
+CALL guard.wall('shared.tenants_invitation', 'tenant_id = (SELECT shared.tenant_of(current_user))');
 CALL guard.wall('shared.tenants_apikey', 'tenant_id = (SELECT shared.tenant_of(current_user))');
 -- A tenant sees those who belong to it or once did: the membership's own wall applies inside this policy.
 CALL guard.wall('shared.tenants_user', 'EXISTS (SELECT FROM shared.tenants_membership AS m WHERE m.user_id = tenants_user.id)');
 -- Of a key everything may be seen but the digest, which the gate alone compares.
 REVOKE SELECT ON shared.tenants_apikey FROM "{tenant}";
-GRANT SELECT (id, tenant_id, user_id, name, prefix, scopes, created_at, expires_at, last_used_at, revoked_at)
+GRANT SELECT (id, tenant_id, user_id, name, prefix, scopes, created_at, expires_at, last_used_at, revoked_at,
+              replaced_by_id, created_by_type, created_by_id, created_by_label)
   ON shared.tenants_apikey TO "{tenant}", "{platform}";
 CALL guard.wall('shared.tenants_credential', NULL);
 CALL guard.wall('shared.tenants_session', NULL);
@@ -54,3 +56,5 @@ CALL guard.wall('shared.tenants_schematemplate', NULL);
 GRANT SELECT, INSERT, UPDATE ON shared.tenants_tenant, shared.tenants_domain, shared.tenants_user,
   shared.tenants_membership TO "{platform}";
 GRANT INSERT, UPDATE ON shared.tenants_apikey TO "{platform}";
+-- The platform accepts for who was invited, and changes nothing else of an invitation.
+GRANT SELECT, UPDATE (accepted_at) ON shared.tenants_invitation TO "{platform}";

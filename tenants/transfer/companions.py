@@ -1,7 +1,8 @@
 """The tenant's rows of shared tables: the tenant itself, its hosts, members, keys, and what other applications keep.
 
-What never leaves: passwords, sessions, roles of staff, where the tenant is kept (shard, login). Digests of keys
-leave only when told to, since with them a key opens both places.
+What never leaves: passwords, sessions, roles of staff, where the tenant is kept (shard, login), invitations (their
+tokens are signed where they were sent from). Digests of keys leave only when told to, since with them a key opens both
+places.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ _LEFT_BEHIND: dict[type[models.Model], set[str]] = {
     Domain: {"tenant_id"},
     User: {"staff_role"},
     Membership: {"tenant_id"},
-    ApiKey: {"tenant_id", "user_id", "digest"},
+    ApiKey: {"tenant_id", "user_id", "digest", "replaced_by_id"},
 }
 
 

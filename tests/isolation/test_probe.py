@@ -35,10 +35,11 @@ from audit.api.views import AuditLogView
 from subscriptions.models import TenantSubscription
 from tenants import callers, gate, permissions
 from tenants.context import SYSTEM, tenant_scope
-from tenants.models import ApiKey, Domain, Membership, Tenant, User
+from tenants.models import ApiKey, Domain, Invitation, Membership, Tenant, User
 from tenants.roles import Role
 
 NAMES = ["nobody", *PEOPLE, *STAFF]
+NAMES += ["view acme", "view globex"]
 NAMES += [f"key {slug}.{word}" for slug in ("acme", "globex") for word in SCOPES] + [f"key {name}" for name in STAFF]
 
 
@@ -179,6 +180,45 @@ def probe_of_account(endpoint: Endpoint, method: str) -> Probe:
     return confirmation if endpoint.parameters else account
 
 
+def by_cursor(kind: str) -> Probe:
+    """Ask for a list of one's own: as it is, and from a foreign row on."""
+    return lambda planted, _actor: [Ask(foreign=False), Ask(query={"cursor": planted.ids[kind]}, foreign=False)]
+
+
+def sent(name: str, body: Any, *kinds: str) -> Probe:
+    """Send a body to something by each of several ids in the path."""
+    return lambda planted, _actor: [Ask({name: planted.ids[kind]}, body=body) for kind in kinds]
+
+
+def key_for_another(planted: Plant, _actor: Actor) -> list[Ask]:
+    """Make a key that claims to be of another tenant, or of another person."""
+    key = {"name": "probe", "scopes": ["admin"]}
+    return [Ask(body={**key, "tenant_id": planted.ids["tenant"]}), Ask(body={**key, "user_id": planted.ids["user"]})]
+
+
+def invited(planted: Plant, _actor: Actor) -> list[Ask]:
+    """Invite somebody who has an account elsewhere, and into another tenant."""
+    invitation = {"email": planted.ids["email"], "role": "member"}
+    return [Ask(body=invitation, foreign=False), Ask(body={**invitation, "tenant": planted.ids["tenant"]})]
+
+
+def accepted(planted: Plant, _actor: Actor) -> list[Ask]:
+    """Accept a foreign invitation by its id."""
+    return [Ask(body={"token": planted.ids["invitation"], "password": "long enough for it"})]
+
+
+def embedded(planted: Plant, _actor: Actor) -> list[Ask]:
+    """Make a viewer token that is bound to what is foreign: it shows nothing."""
+    ids = planted.ids
+    bound = {"resource_type": ids["type"], "resource_id": ids["thing"], "actor": ids["actor"]}
+    return [Ask(body=bound, foreign=False), Ask(body={"tenant": ids["tenant"]})]
+
+
+def signed_in(planted: Plant, _actor: Actor) -> list[Ask]:
+    """Sign in with a foreign address and a wrong password."""
+    return [Ask(body={"username": planted.ids["email"], "password": "wrong"}, foreign=False)]
+
+
 def label(app: str) -> Probe:
     """Ask for the admin's page of an application."""
     return lambda _plant, _actor: [Ask({"app_label": app}, foreign=False)]
@@ -213,6 +253,18 @@ PROBES: dict[str, Probe] = {
     "GET api/v1/subscription": plain,
     "GET api/v1/identity-provider": plain, "PUT api/v1/identity-provider": trusted,
     "DELETE api/v1/identity-provider": plain,
+    "GET api/v1/api-keys": by_cursor("api_key"), "POST api/v1/api-keys": key_for_another,
+    "GET api/v1/api-keys/<str:key_id>": by_ids("key_id", "api_key", "tenant"),
+    "DELETE api/v1/api-keys/<str:key_id>": by_ids("key_id", "api_key", "tenant"),
+    "POST api/v1/api-keys/<str:key_id>/rotate": sent("key_id", {}, "api_key", "tenant"),
+    "GET api/v1/members": by_cursor("user"),
+    "GET api/v1/members/<str:member_id>": by_ids("member_id", "user", "tenant"),
+    "PATCH api/v1/members/<str:member_id>": sent("member_id", {"role": "admin"}, "user", "tenant"),
+    "DELETE api/v1/members/<str:member_id>": by_ids("member_id", "user", "tenant"),
+    "GET api/v1/members/invitations": by_cursor("invitation"), "POST api/v1/members/invitations": invited,
+    "DELETE api/v1/members/invitations/<str:invitation_id>": by_ids("invitation_id", "invitation", "user"),
+    "POST api/v1/invitations/accept": accepted,
+    "POST api/v1/viewer-tokens": embedded, "GET api/v1/viewer-tokens/self": plain,
     "GET api/v1/platform/plans": plain,
     "POST api/v1/platform/plans/<str:plan>/change-rates": change_rates,
     "GET api/v1/platform/tenants": lists(),
@@ -310,8 +362,9 @@ def test_no_endpoint_breaks_or_answers_on_a_method_that_it_does_not_offer(
 def test_those_who_may_see_a_canary_do(world: World, plants: list[Plant]) -> None:
     """Otherwise the probe would find nothing because there is nothing to find."""
     acme, globex, platform = plants
+    # All signed in before anybody writes: charlie is asked to end memberships of globex, of which one is his.
     everybody = {actor.name: actor for actor in actors(world)}
-    for name, planted in (("bob", acme), ("charlie", globex), ("key acme.read", acme)):
+    for name, planted in (("bob", acme), ("key acme.read", acme), ("view acme", acme), ("charlie", globex)):
         actor = replace(everybody[name], sees=frozenset())
         seen = {it.what.removeprefix("shows ") for it in run(actor, [planted], PROBES, under="api/")}
         wanted = [planted.ids[kind] for kind in ("label", "who", "text", "value", "agent", "request", "ip")]
@@ -340,7 +393,7 @@ def test_control_without_row_level_security_the_probe_finds_a_subscription(world
     assert shows(plants[0], "acme.subscription")(found(world, plants, "key globex.read"))
 
 
-@pytest.mark.parametrize("model", [Tenant, Domain, Membership, ApiKey, User, TenantSubscription])
+@pytest.mark.parametrize("model", [Tenant, Domain, Membership, Invitation, ApiKey, User, TenantSubscription])
 def test_control_without_row_level_security_a_tenant_reads_other_rows(world: World, model: Any) -> None:
     acme = world.acme
     with tenant_scope(acme, actor=SYSTEM):

@@ -1,0 +1,412 @@
+"""Members and invitations over HTTP: who comes, who goes, who may decide it, and what nobody learns on the way."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+from uuid import UUID, uuid4
+
+import pytest
+from django.core import mail
+from django.test import override_settings
+from world import PASSWORD, World, address
+
+from audit.models import AuditLog
+from tenants import invitations, people
+from tenants import mail as outgoing
+from tenants.context import roll_back
+from tenants.models import Invitation, Tenant, User
+
+MEMBERS = "/api/v1/members"
+INVITATIONS = "/api/v1/members/invitations"
+ACCEPT = "/api/v1/invitations/accept"
+ROWS = "SELECT (tenant_id, user_id, role, ended_at)::text FROM shared.tenants_membership ORDER BY id"
+OPEN = "SELECT count(*) FROM shared.tenants_invitation WHERE accepted_at IS NULL AND withdrawn_at IS NULL"
+NEW = "n3w and long enough"
+
+
+def of(world: World, name: str) -> Any:
+    """Return the browser of somebody of acme, or a client with one of its keys."""
+    if "." in name:
+        return world.api("acme", name)
+    api = world.api()
+    assert api.sign_in(name).status_code == 302
+    return api
+
+
+def path(world: World, name: str) -> str:
+    return f"{MEMBERS}/{world.person(name).pk}"
+
+
+def role(world: World, name: str) -> str | None:
+    query = "SELECT role FROM shared.tenants_membership WHERE user_id = %s AND ended_at IS NULL"
+    found = world.sql(query, world.person(name).pk)
+    return found[0][0] if found else None
+
+
+def said(world: World, action: str) -> list[Any]:
+    with world.scope("acme"):
+        return list(AuditLog.objects.of_action(action).filter(captured=False))
+
+
+def test_the_members_of_now_are_listed_with_their_roles(world: World) -> None:
+    world.sql("UPDATE shared.tenants_membership SET ended_at = now() WHERE user_id = %s", world.person("mia").pk)
+    results = of(world, "alice").get(MEMBERS).json()["results"]
+    assert {(one["email"], one["role"]) for one in results} == {
+        (address("olga"), "owner"), (address("alice"), "admin"), (address("bob"), "auditor"),
+    }  # fmt: skip
+    assert set(results[0]) == {"id", "email", "name", "role", "since"}
+    assert of(world, "alice").get(f"{MEMBERS}/{results[0]['id']}").json() == results[0]
+
+
+@pytest.mark.parametrize("method", ["GET", "PATCH", "DELETE"])
+@pytest.mark.parametrize("whose", ["charlie", "sam", "nobody", "no id"])
+def test_whoever_is_no_member_is_not_there(world: World, method: str, whose: str) -> None:
+    key = {"nobody": uuid4(), "no id": "x"}.get(whose) or world.person(whose).pk
+    before = world.sql(ROWS)
+    answer = of(world, "olga").send(method, f"{MEMBERS}/{key}", {"role": "member"} if method == "PATCH" else None)
+    assert (answer.status_code, answer.json()["code"]) == (404, "not_found")
+    assert world.sql(ROWS) == before
+
+
+def test_a_role_is_changed_from_the_next_request_on_and_the_past_is_kept(world: World) -> None:
+    bob = of(world, "bob")
+    assert bob.get(MEMBERS).status_code == 403
+    answer = of(world, "alice").send("PATCH", path(world, "bob"), {"role": "admin"})
+    assert (answer.status_code, answer.json()["role"]) == (200, "admin")
+    assert bob.get(MEMBERS).status_code == 200
+    past = "SELECT role, ended_at IS NULL FROM shared.tenants_membership WHERE user_id = %s ORDER BY id"
+    assert world.sql(past, world.person("bob").pk) == [("auditor", False), ("admin", True)]
+    (entry,) = said(world, "membership.changed")
+    assert (entry.actor_label, entry.resource_label) == (address("alice"), address("bob"))
+    assert entry.changes == {"role": {"old": "auditor", "new": "admin"}}
+
+
+def test_the_same_role_again_changes_nothing(world: World) -> None:
+    before = world.sql(ROWS)
+    assert of(world, "alice").send("PATCH", path(world, "bob"), {"role": "auditor"}).status_code == 200
+    assert world.sql(ROWS) == before
+    assert said(world, "membership.changed") == []
+
+
+@pytest.mark.parametrize("body", [{"role": "emperor"}, {}, {"role": None}, {"role": "admin", "user": "x"}, []])
+def test_it_refuses_what_is_no_role(world: World, body: Any) -> None:
+    before = world.sql(ROWS)
+    assert of(world, "alice").send("PATCH", path(world, "bob"), body).status_code == 400
+    assert world.sql(ROWS) == before
+
+
+def test_who_was_removed_is_refused_from_the_next_request_on(world: World) -> None:
+    bob = of(world, "bob")
+    assert of(world, "alice").send("DELETE", path(world, "bob")).status_code == 204
+    assert bob.get("/api/v1/audit-logs").status_code == 401
+    assert role(world, "bob") is None
+    (entry,) = said(world, "membership.ended")
+    assert (entry.resource_label, entry.changes) == (address("bob"), {"role": "auditor"})
+
+
+def test_whom_a_removed_or_demoted_person_invited_is_let_in_no_more(world: World) -> None:
+    alice = of(world, "alice")
+    for name in ("one", "two"):
+        alice.send("POST", INVITATIONS, {"email": f"{name}@x.example", "role": "admin"})
+    before = world.sql(OPEN)[0][0]
+    assert of(world, "olga").send("PATCH", path(world, "alice"), {"role": "member"}).status_code == 200
+    assert world.sql(OPEN)[0][0] == before - 2
+
+
+# --- owners
+
+
+@pytest.mark.parametrize("who", ["alice", "acme.admin"])
+@pytest.mark.parametrize(
+    ("method", "name", "body"),
+    [("PATCH", "olga", {"role": "admin"}), ("DELETE", "olga", None), ("PATCH", "bob", {"role": "owner"})],
+)
+def test_only_an_owner_makes_or_unmakes_owners(world: World, who: str, method: str, name: str, body: Any) -> None:
+    before = world.sql(ROWS)
+    answer = of(world, who).send(method, path(world, name), body)
+    assert (answer.status_code, answer.json()["code"]) == (403, "owners_only")
+    assert world.sql(ROWS) == before
+    assert said(world, "access.denied")[0].description == f"{method} {path(world, name)}"
+
+
+def test_nobody_raises_himself(world: World) -> None:
+    before = world.sql(ROWS)
+    assert of(world, "alice").send("PATCH", path(world, "alice"), {"role": "owner"}).status_code == 403
+    for name in ("bob", "mia"):
+        assert of(world, name).send("PATCH", path(world, name), {"role": "admin"}).status_code == 403
+    assert world.sql(ROWS) == before
+
+
+def test_an_owner_makes_another_owner_and_may_then_go(world: World) -> None:
+    olga = of(world, "olga")
+    assert olga.send("PATCH", path(world, "bob"), {"role": "owner"}).status_code == 200
+    assert olga.send("DELETE", path(world, "olga")).status_code == 204
+    assert (role(world, "bob"), role(world, "olga")) == ("owner", None)
+
+
+@pytest.mark.parametrize(("method", "body"), [("PATCH", {"role": "admin"}), ("DELETE", None)])
+def test_the_last_owner_stays(world: World, method: str, body: Any) -> None:
+    before = world.sql(ROWS)
+    answer = of(world, "olga").send(method, path(world, "olga"), body)
+    assert (answer.status_code, answer.json()["code"]) == (409, "last_owner")
+    assert world.sql(ROWS) == before
+
+
+def test_an_owner_whose_account_is_off_is_no_other_owner(world: World) -> None:
+    of(world, "olga").send("PATCH", path(world, "bob"), {"role": "owner"})
+    olga = of(world, "olga")
+    world.sql("UPDATE shared.tenants_user SET is_active = false WHERE id = %s", world.person("bob").pk)
+    assert olga.send("DELETE", path(world, "olga")).status_code == 409
+
+
+# --- invitations
+
+
+def invited(world: World, email: str, as_role: str = "auditor", by: str = "alice") -> Any:
+    mail.outbox.clear()
+    answer = of(world, by).send("POST", INVITATIONS, {"email": email, "role": as_role})
+    outgoing.wait()
+    return answer
+
+
+def token() -> str:
+    """Return the token of the e-mail that was sent last."""
+    found = re.search(r"token=(\S+)", str(mail.outbox[-1].body))
+    assert found
+    return found[1].replace("%3A", ":")
+
+
+def accepted(world: World, secret: str, password: str = NEW, host: str = "acme", **more: str) -> Any:
+    return world.api(host).post(ACCEPT, {"token": secret, "password": password, **more})
+
+
+def test_an_invitation_is_sent_by_mail_and_shown_without_its_token(world: World) -> None:
+    answer = invited(world, " Nina@New.Example ")
+    assert answer.status_code == 201, answer.content
+    body = answer.json()
+    assert (body["email"], body["role"], body["created_by"]["label"]) == (
+        "nina@new.example",
+        "auditor",
+        address("alice"),
+    )
+    (message,) = mail.outbox
+    assert message.to == ["nina@new.example"]
+    assert "http://acme.localhost/invitations/accept?token=" in str(message.body)
+    listed = of(world, "alice").get(INVITATIONS)
+    assert body in listed.json()["results"]
+    (entry,) = said(world, "invitation.created")[:1]
+    everything = (
+        answer.content + listed.content + str(world.sql("SELECT i::text FROM shared.tenants_invitation i")).encode()
+    )
+    assert token().encode() not in everything
+    assert (entry.resource_label, entry.changes) == ("nina@new.example", {"role": "auditor"})
+
+
+def test_no_mail_leaves_for_an_invitation_that_was_not_committed(world: World) -> None:
+    mail.outbox.clear()
+    with world.scope("acme", "alice"):
+        invitations.invite("nina@new.example", "member", by_owner=False, base="http://acme.localhost")
+        roll_back()
+    outgoing.wait()
+    assert mail.outbox == []
+
+
+def test_a_mail_that_cannot_be_sent_leaves_an_invitation_that_can_be_sent_again(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_anything: object) -> None:
+        raise OSError("no server")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(mail.EmailMessage, "send", fail)
+        assert invited(world, "nina@new.example").status_code == 201
+    assert invited(world, "nina@new.example").status_code == 201
+    assert len(mail.outbox) == 1
+
+
+def test_an_address_that_has_an_account_elsewhere_is_invited_like_any_other(world: World) -> None:
+    unknown, known = invited(world, "nobody@new.example"), invited(world, address("charlie"))
+    for answer in (unknown, known):
+        assert answer.status_code == 201
+    alike = [
+        {**answer.json(), "id": "", "email": "", "created_at": "", "expires_at": ""} for answer in (unknown, known)
+    ]
+    assert alike[0] == alike[1]
+    with world.scope("acme"):
+        assert not User.objects.filter(email=address("charlie")).exists()
+
+
+def test_a_member_is_not_invited_again(world: World) -> None:
+    before = world.sql(OPEN)
+    answer = invited(world, address("bob").upper())
+    assert (answer.status_code, answer.json()["code"], mail.outbox) == (409, "already_member", [])
+    assert world.sql(OPEN) == before
+
+
+@pytest.mark.parametrize("by", ["alice", "acme.admin"])
+def test_only_an_owner_invites_owners(world: World, by: str) -> None:
+    before = world.sql(OPEN)
+    answer = invited(world, "nina@new.example", "owner", by)
+    assert (answer.status_code, answer.json()["code"], mail.outbox) == (403, "owners_only", [])
+    assert world.sql(OPEN) == before
+    assert invited(world, "nina@new.example", "owner", "olga").status_code == 201
+
+
+@pytest.mark.parametrize("email", ["", "nina", "a@b", "x@y.example\nBcc: all@y.example", "x" * 250 + "@y.example"])
+def test_what_is_no_address_is_refused(world: World, email: str) -> None:
+    before = world.sql(OPEN)
+    answer = invited(world, email)
+    assert (answer.status_code, answer.json()["errors"][0]["pointer"], mail.outbox) == (400, "/email", [])
+    assert world.sql(OPEN) == before
+
+
+def test_invited_again_the_earlier_invitation_is_void(world: World) -> None:
+    invited(world, "nina@new.example", "admin")
+    first = token()
+    invited(world, "nina@new.example", "member")
+    assert accepted(world, first).status_code == 404
+    assert accepted(world, token()).json()["role"] == "member"
+
+
+def test_a_withdrawn_invitation_is_good_no_more(world: World) -> None:
+    key = invited(world, "nina@new.example").json()["id"]
+    alice = of(world, "alice")
+    assert alice.send("DELETE", f"{INVITATIONS}/{key}").status_code == 204
+    assert alice.send("DELETE", f"{INVITATIONS}/{key}").status_code == 404
+    assert accepted(world, token()).status_code == 404
+    assert len(said(world, "invitation.withdrawn")) == 1
+
+
+def test_an_invitation_of_another_tenant_is_not_there(world: World) -> None:
+    key = world.sql("SELECT id FROM shared.tenants_invitation WHERE tenant_id = %s", world.globex.id)[0][0]
+    before = world.sql(OPEN)
+    assert of(world, "olga").send("DELETE", f"{INVITATIONS}/{key}").status_code == 404
+    assert world.sql(OPEN) == before
+
+
+# --- acceptance
+
+
+def test_a_new_person_accepts_and_signs_in(world: World) -> None:
+    invited(world, "Nina@new.example")
+    answer = accepted(world, token(), name="Nina")
+    assert (answer.status_code, answer.json()) == (201, {"tenant": "acme", "role": "auditor"})
+    nina = world.api()
+    form = {"login": "nina@new.example", "password": NEW}
+    assert nina.client.post("/accounts/login/", form).status_code == 302
+    assert nina.get("/api/v1/audit-logs").status_code == 200
+    (entry,) = said(world, "invitation.accepted")
+    assert (entry.actor_type, entry.actor_label) == ("user", "nina@new.example")
+    assert entry.changes == {"role": "auditor", "invited_by": address("alice")}
+    with world.scope("acme"):
+        captured = AuditLog.objects.filter(captured=True, resource_type="membership").first()
+    assert (captured.actor_label, captured.transaction_id) == ("nina@new.example", entry.transaction_id)
+
+
+def test_an_invitation_is_accepted_once(world: World) -> None:
+    invited(world, "nina@new.example")
+    assert accepted(world, token()).status_code == 201
+    before = world.sql(ROWS)
+    assert accepted(world, token()).status_code == 404
+    assert world.sql(ROWS) == before
+
+
+def test_a_person_who_has_an_account_joins_with_its_password_which_stays(world: World) -> None:
+    invited(world, address("charlie"))
+    hashes = "SELECT password FROM shared.tenants_credential ORDER BY user_id"
+    before = world.sql(hashes)
+    assert accepted(world, token(), PASSWORD, name="Somebody else").status_code == 201
+    assert world.sql(hashes) == before
+    assert world.person("charlie").name == "Charlie"
+    charlie = world.api("acme")
+    assert charlie.sign_in("charlie").status_code == 302
+    assert charlie.get("/api/v1/audit-logs").status_code == 200
+
+
+def test_whoever_has_the_mail_but_not_the_password_does_not_join_as_that_person(world: World) -> None:
+    invited(world, address("charlie"))
+    members, hashes = world.sql(ROWS), world.sql("SELECT password FROM shared.tenants_credential ORDER BY user_id")
+    answer = accepted(world, token(), "not the password")
+    assert (answer.status_code, answer.json()["code"]) == (401, "wrong_password")
+    assert world.sql(ROWS) == members
+    assert world.sql("SELECT password FROM shared.tenants_credential ORDER BY user_id") == hashes
+    assert said(world, "invitation.refused")[0].outcome == "denied"
+
+
+def test_an_account_that_is_off_does_not_join(world: World) -> None:
+    invited(world, address("charlie"))
+    world.sql("UPDATE shared.tenants_user SET is_active = false WHERE id = %s", world.person("charlie").pk)
+    assert accepted(world, token(), PASSWORD).status_code == 401
+
+
+def test_an_account_without_a_password_gets_one(world: World) -> None:
+    with world.platform():
+        people.create_user(email="paul@new.example", name="Paul")
+    invited(world, "paul@new.example")
+    assert accepted(world, token()).status_code == 201
+    form = {"login": "paul@new.example", "password": NEW}
+    assert world.api().client.post("/accounts/login/", form).status_code == 302
+
+
+def test_somebody_who_became_a_member_meanwhile_keeps_his_role(world: World) -> None:
+    invited(world, address("charlie"), "member")
+    with world.platform():
+        people.set_role(User.objects.get(email=address("charlie")), Tenant.objects.get(slug="acme"), "owner")
+    before = world.sql(ROWS)
+    assert accepted(world, token(), PASSWORD).status_code == 409
+    assert world.sql(ROWS) == before
+
+
+@pytest.mark.parametrize("how", ["expired", "altered", "unsigned", "for something else", "of a suspended tenant"])
+def test_a_token_that_is_not_good_is_unknown(world: World, how: str) -> None:
+    key = invited(world, "nina@new.example").json()["id"]
+    secret = token()
+    if how == "expired":
+        world.sql("UPDATE shared.tenants_invitation SET expires_at = now()")
+    elif how == "altered":
+        secret = secret[:-1] + ("A" if secret[-1] != "A" else "B")
+    elif how == "unsigned":
+        secret = key
+    elif how == "for something else":
+        from django.core import signing
+
+        secret = signing.dumps(UUID(key).hex, salt="something else")
+    else:
+        world.sql("UPDATE shared.tenants_tenant SET status = 'suspended' WHERE slug = 'acme'")
+    before = world.sql(ROWS)
+    host = "platform" if how == "of a suspended tenant" else "acme"
+    assert accepted(world, secret, host=host).status_code == 404
+    assert world.sql(ROWS) == before
+
+
+def test_a_token_is_unknown_on_another_tenants_host_and_good_on_the_platforms(world: World) -> None:
+    invited(world, "nina@new.example")
+    assert accepted(world, token(), host="globex").status_code == 404
+    assert accepted(world, token(), host="platform").status_code == 201
+
+
+@override_settings(
+    AUTH_PASSWORD_VALIDATORS=[{"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"}]
+)
+def test_a_weak_password_is_refused_in_words(world: World) -> None:
+    invited(world, "nina@new.example")
+    answer = accepted(world, token(), "password123")
+    assert (answer.status_code, answer.json()["errors"][0]["pointer"]) == (400, "/password")
+    assert accepted(world, token(), "short").status_code == 400
+    assert world.sql("SELECT count(*) FROM shared.tenants_user WHERE email LIKE 'nina%%'") == [(0,)]
+
+
+def test_a_tenant_whose_name_has_line_ends_sends_no_headers_of_its_own(world: World) -> None:
+    world.sql("UPDATE shared.tenants_tenant SET name = E'Acme\\nBcc: all@x.example' WHERE slug = 'acme'")
+    assert invited(world, "nina@new.example").status_code == 201
+    assert mail.outbox[0].subject == "Invitation to Acme Bcc: all@x.example"
+    assert mail.outbox[0].recipients() == ["nina@new.example"]
+
+
+def test_open_invitations_are_those_that_can_be_accepted(world: World) -> None:
+    with world.scope("acme"):
+        assert [one.email for one in invitations.pending()] == ["ivy@acme.example"]
+        assert Invitation.objects.count() == 1
+    world.sql("UPDATE shared.tenants_invitation SET expires_at = now()")
+    assert of(world, "alice").get(INVITATIONS).json()["results"] == []
