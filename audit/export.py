@@ -7,7 +7,7 @@ short unit of work of its own. Together they show what had been recorded when th
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import AbstractContextManager
 from functools import partial
 from pathlib import Path
@@ -88,7 +88,7 @@ def pages(unit: Unit, wanted: Filter, until: UUID) -> Iterator[list[str]]:
             yield lines
 
 
-def stream(form: str, found: Iterable[list[str]], *, compress: bool) -> Iterator[bytes]:
+def stream(form: str, found: Iterable[list[str]], *, compress: bool) -> Generator[bytes]:
     """Yield a file (one of `formats.FILES`) of pages of lines, in parts.
 
     If the pages fail, the file ends with a mark that entries are missing, and the error is let out after it: a

@@ -17,6 +17,7 @@ import psycopg
 from clones import cloned
 from world import Api, World, address
 
+from audit import exports
 from audit.models import AuditLog
 from audit.usage import record_usage
 from subscriptions import lifecycle
@@ -104,6 +105,8 @@ def act(moving: Moving, ian: Actor) -> None:
             metadata={"big": 2**60, "text": STRANGE},
         )
         record_usage("seats", 3, metadata={"of": STRANGE})
+    with tenant_scope(moving.tenant, actor=SYSTEM):
+        exports.request("csv", {"actor": [STRANGE]}, compress=False, told={})
 
 
 def answers(world: World, moving: Moving) -> dict[str, Any]:

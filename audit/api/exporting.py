@@ -13,6 +13,7 @@ from rest_framework.request import Request
 
 from audit import export
 from audit.api import asking
+from audit.api.outgoing import Outgoing
 from audit.api.views import TrailView
 from tenants.api.routes import problems
 from tenants.roles import Right
@@ -44,7 +45,7 @@ class ExportView(TrailView):
         parameters=asking.DESCRIBED,
         responses={
             (200, "application/octet-stream"): OpenApiResponse(OpenApiTypes.BINARY, "The file, oldest entry first."),
-            **problems(400, 401, 403),
+            **problems(400, 401, 403, 503),
         },
     )
     def get(self, request: Request) -> StreamingHttpResponse:
@@ -57,7 +58,7 @@ class ExportView(TrailView):
         export.record("trail.exported", asked.told())
         found = export.pages(export.reopened(), asked.filter, until)
         return StreamingHttpResponse(
-            export.stream(asked.form, found, compress=asked.compress),
+            Outgoing(export.stream(asked.form, found, compress=asked.compress)),
             content_type=asked.media_type,
             headers={
                 "Content-Disposition": f'attachment; filename="{asked.file_name(tenant.slug, timezone.now())}"',

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Mapping
 from typing import Annotated, Any, ClassVar, Literal
 from uuid import UUID
 
@@ -19,6 +19,7 @@ from rest_framework.views import APIView
 from audit import exports, replay
 from audit.api import asking, filters
 from audit.api.exporting import EXPORTING, AsAsked
+from audit.api.outgoing import Outgoing
 from audit.api.ranges import part_of
 from audit.api.representation import PartyAnswer
 from audit.api.views import TrailView
@@ -184,7 +185,7 @@ class ExportFileView(APIView):
             (200, "application/octet-stream"): OpenApiResponse(OpenApiTypes.BINARY, "The file."),
             (206, "application/octet-stream"): OpenApiResponse(OpenApiTypes.BINARY, "The part that was asked for."),
             304: OpenApiResponse(description="The file is the one that `If-None-Match` names."),
-            **problems(400, 403, 404, 410, 416),
+            **problems(400, 403, 404, 410, 416, 503),
         },
     )
     def get(self, request: Request, export_id: str) -> HttpResponseBase:
@@ -209,7 +210,9 @@ class ExportFileView(APIView):
         headers["Content-Length"] = str(len(part))
         if request.method == "HEAD":
             return HttpResponse(status=code, content_type=asked.media_type, headers=headers)
-        return StreamingHttpResponse(_bytes(job, part), status=code, content_type=asked.media_type, headers=headers)
+        return StreamingHttpResponse(
+            Outgoing(_bytes(job, part)), status=code, content_type=asked.media_type, headers=headers
+        )
 
 
 def _fetched(request: Request, export_id: str) -> tuple[AuditExport, str]:
@@ -226,7 +229,7 @@ def _fetched(request: Request, export_id: str) -> tuple[AuditExport, str]:
         return exports.download(link), tenant.slug
 
 
-def _bytes(job: AuditExport, part: range) -> Iterator[bytes]:
+def _bytes(job: AuditExport, part: range) -> Generator[bytes]:
     with exports.storage().open(job.file or "") as file:
         file.seek(part.start)
         left = len(part)

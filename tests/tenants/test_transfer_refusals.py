@@ -28,6 +28,7 @@ EVERY_FILE = [
     "tables/audit_event_policy.copy",
     "tables/audit_event_schema.copy",
     "tables/audit_event_type.copy",
+    "tables/audit_export.copy",
     "tables/audit_key.copy",
     "tables/audit_log.copy",
     "tables/audit_user_agent.copy",
