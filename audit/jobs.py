@@ -5,7 +5,7 @@ They know no engine. Each looks up which tenants have something due, and works i
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from time import monotonic
 
@@ -34,12 +34,23 @@ def run_exports() -> int:
 
     It takes as long as the files take. Several may run at a time: no job is worked at by two.
     """
-    return sum(_run(unit) for unit in map(_unit, gate.due(_WORK)))
+    return _everywhere(_run)
 
 
 def expire_exports() -> int:
     """Remove the files of exports that are kept no longer; return how many."""
-    return sum(_expired(unit) for unit in map(_unit, gate.due(_WORK)))
+    return _everywhere(_expired)
+
+
+def _everywhere(work: Callable[[Unit], int]) -> int:
+    """Do a work for each tenant that has something due; one in which it cannot be done holds up no other."""
+    done = 0
+    for tenant in gate.due(_WORK):
+        try:
+            done += work(_unit(tenant))
+        except Exception:
+            log.exception("exports_stuck", tenant=tenant.slug)
+    return done
 
 
 def _unit(tenant: TenantRef) -> Unit:

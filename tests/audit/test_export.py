@@ -212,7 +212,7 @@ def test_a_reader_who_goes_away_leaves_nothing_open(world: World) -> None:
         ledger.append(AuditLog, generated(40))
     parts = export.stream("jsonl", export.pages(unit(world), EVERYTHING, now(world)), compress=False)
     next(parts)
-    parts.close()  # type: ignore[attr-defined]
+    parts.close()
     assert not connection.in_atomic_block
     with world.scope("acme"):
         assert run("SELECT 1") == 1

@@ -304,6 +304,18 @@ def test_a_file_made_of_parts_can_be_read_as_storages_that_upload_do() -> None:
     assert Written(parts, "x").read() == b"abcdefgh"
 
 
+def test_a_tenant_whose_jobs_cannot_be_done_holds_up_no_other(trail: World, files: Path) -> None:
+    """What an injection as acme's role may write into its own jobs, the name of a file outside of the folder."""
+    bad, good = ask(trail), ask(trail, "globex")
+    outside = files.parent / "precious"
+    outside.write_text("mine")
+    trail.sql(f"UPDATE {trail.acme.schema_name}.audit_export SET file = '../precious', due_at = '2020-01-01'")
+    assert jobs.run_exports() == 1
+    assert read(trail, good.pk, "globex").state == ExportState.READY
+    assert read(trail, bad.pk).state == ExportState.PENDING
+    assert outside.read_text() == "mine"
+
+
 def test_a_tenant_that_is_dropped_is_not_visited(trail: World) -> None:
     ask(trail, "globex")
     trail.sql("UPDATE guard.due SET tenant_id = gen_random_uuid()")
