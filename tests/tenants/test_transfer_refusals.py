@@ -31,6 +31,8 @@ EVERY_FILE = [
     "tables/audit_export.copy",
     "tables/audit_key.copy",
     "tables/audit_log.copy",
+    "tables/audit_log_position.copy",
+    "tables/audit_log_words.copy",
     "tables/audit_user_agent.copy",
     "tables/usage_log.copy",
 ]
