@@ -108,6 +108,7 @@ APPEND_SLASH = False
 MIDDLEWARE = [
     "config.middleware.RequestLog",
     "tenants.bodies.Bodies",
+    "django.middleware.http.ConditionalGetMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "tenants.cross_origin.CrossOrigin",

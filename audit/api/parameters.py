@@ -117,6 +117,11 @@ _DESCRIBED = [
 ]
 
 
+def number(name: str, most: int, usual: int, description: str) -> OpenApiParameter:
+    """Return a parameter that is a whole number from 1 on."""
+    return OpenApiParameter(name, _number(most, usual), description=description)
+
+
 def described(names: Collection[str]) -> list[OpenApiParameter]:
     """Return parameters as the OpenAPI document shows them."""
     return [parameter for parameter in _DESCRIBED if parameter.name in names]

@@ -8,7 +8,7 @@ from __future__ import annotations
 from django.urls import register_converter
 from django.urls.converters import StringConverter
 
-from audit.api import catalogue, exporting, exports, views
+from audit.api import catalogue, exporting, exports, stats, views
 from tenants.api.routes import both
 
 
@@ -31,6 +31,7 @@ register_converter(Name, "name")
 urlpatterns = [
     *both("audit-logs", views.AuditLogsView.as_view()),
     *both("audit-logs/export", exporting.ExportView.as_view()),
+    *both("audit-logs/stats", stats.StatsView.as_view()),
     *both("audit-logs/<str:entry_id>", views.AuditLogView.as_view()),
     *both("events", catalogue.EventTypesView.as_view()),
     *both("events/<name:event_type>", catalogue.EventTypeView.as_view()),

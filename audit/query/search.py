@@ -17,7 +17,7 @@ from audit.entry import EntryQuerySet, millis_of
 from audit.integrity.positions import Positions
 
 _PART = re.compile(r'(-?)(?:"([^"]*)"?|(\S+))')
-_MOST_ROWS = 400
+MOST_ROWS = 400
 _COLUMNS = ("actor_label", "impersonator_label", "resource_label", "description", "targets", "changes", "personal")
 
 # Rows of positions that may have what is wanted: those with all its words, and those that are not indexed yet.
@@ -68,16 +68,16 @@ def ids_of_rows(positions: Positions, query: str, start: int, stop: int) -> list
 
 
 def ids_of_time(
-    positions: Positions, query: str, low: UUID | None, high: UUID | None, *, few: bool = False
+    positions: Positions, query: str, low: UUID | None, high: UUID | None, *, most: int | None = MOST_ROWS
 ) -> list[UUID] | None:
-    """Return the like of a range of ids (None: no bound). `few`: it is so small that none of it is too much."""
+    """Return the like of a range of ids (None: no bound), in at most so many rows (None: however many)."""
     since, until = low and millis_of(low), high and millis_of(high) + 1
-    return _ids(positions, _OF_TIME, since, until, wanted_words(query), few=few)
+    return _ids(positions, _OF_TIME, since, until, wanted_words(query), most=most)
 
 
-def _ids(positions: Positions, query: str, *arguments: Any, few: bool = False) -> list[UUID] | None:
-    rows: Sequence[Any] = positions.rows(query, *arguments, None if few else _MOST_ROWS + 1)
-    return None if len(rows) > _MOST_ROWS and not few else [key for (ids,) in rows for key in ids]
+def _ids(positions: Positions, query: str, *arguments: Any, most: int | None = MOST_ROWS) -> list[UUID] | None:
+    rows: Sequence[Any] = positions.rows(query, *arguments, None if most is None else most + 1)
+    return None if most is not None and len(rows) > most else [key for (ids,) in rows for key in ids]
 
 
 class _Searched(Func):

@@ -103,7 +103,9 @@ def _ahead(entries: EntryQuerySet, wanted: Filter, place: Place, count: int) -> 
     for low, high in windows:
         part = _within(here, low, high)
         if wanted.q is not None:
-            ids = search.ids_of_time(windows.positions, wanted.q, low, high, few=windows.least)
+            ids = search.ids_of_time(
+                windows.positions, wanted.q, low, high, most=None if windows.least else search.MOST_ROWS
+            )
             if ids is None:
                 windows.narrow()
                 continue

@@ -48,6 +48,17 @@ def plain(_plant: Plant, _actor: Actor) -> list[Ask]:
     return [Ask(foreign=False)]
 
 
+def counts(planted: Plant, _actor: Actor) -> list[Ask]:
+    """Count by filters that name something foreign."""
+    ids = planted.ids
+    filters = [
+        {"actor": ids["actor"]},
+        {"resource_type": ids["type"], "resource_id": ids["thing"]},
+        {"q": ids["thing"]},
+    ]
+    return [Ask(foreign=False), *(Ask(query=one, foreign=False) for one in filters)]
+
+
 def lists(**in_path: str) -> Probe:
     """Ask for a list: as it is, and by each filter that could name something foreign."""
 
@@ -239,6 +250,7 @@ PROBES: dict[str, Probe] = {
     "GET api/schema": plain, "GET api/docs": plain,
     "GET api/v1/audit-logs": lists(), "POST api/v1/audit-logs": written,
     "GET api/v1/audit-logs/export": exported,
+    "GET api/v1/audit-logs/stats": counts,
     "GET api/v1/audit-logs/<str:entry_id>": by_ids("entry_id", "entry", "first", "tenant"),
     "GET api/v1/events": plain, "PUT api/v1/events": strict,
     "GET api/v1/events/<name:event_type>": by_ids("event_type", "event_type", "thing"),

@@ -20,6 +20,7 @@ CALLERS = ["olga", "alice", "bob", "mia", "acme.read", "acme.write", "acme.admin
 # One letter for each caller above: y yes, n no, o his own actions only.
 TABLE = {
     "read the trail": "yyyoynynnn",
+    "count entries": "yyyyynynnn",
     "read a resource's history": "yyyoynynnn",
     "read an actor's activity": "yyyoynynnn",
     "read the catalogue": "yyyoynynnn",
@@ -57,6 +58,7 @@ TABLE = {
 CELLS = [(right, caller, cell) for right, row in TABLE.items() for caller, cell in zip(CALLERS, row, strict=True)]
 PATHS = {
     "read the trail": "/api/v1/audit-logs",
+    "count entries": "/api/v1/audit-logs/stats",
     "read a resource's history": "/api/v1/resources/note/7/history",
     "read an actor's activity": "/api/v1/actors/{bob}/activity",
     "read the catalogue": "/api/v1/events",
