@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import hashlib
 import json
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -155,6 +156,31 @@ def test_two_workers_never_write_the_same_job(trail: World, files: Path) -> None
     assert len(told(trail, "trail.exported")) == 8
 
 
+def claimed(world: World) -> AuditExport | None:
+    """Claim a job as another worker does, in a thread of its own."""
+    try:
+        with tenant_scope(world.acme, actor=SYSTEM):
+            return exports.claim()
+    finally:
+        connections.close_all()
+
+
+def test_a_job_that_is_just_being_claimed_is_nobody_elses(trail: World) -> None:
+    first, second = ask(trail), ask(trail)
+    with ThreadPoolExecutor(1) as pool:
+        with tenant_scope(trail.acme, actor=SYSTEM):
+            own = exports.claim()
+            other = pool.submit(claimed, trail)
+            # It has looked for a job by now, and waits to say which one it has.
+            time.sleep(0.5)
+            assert not other.done()
+        found = other.result(timeout=10)
+        assert pool.submit(claimed, trail).result(timeout=10) is None
+    assert own is not None
+    assert found is not None
+    assert (own.pk, found.pk) == (first.pk, second.pk)
+
+
 def killed(trail: World) -> AuditExport:
     """Claim a job, write a part of its file and be gone."""
     with tenant_scope(trail.acme, actor=SYSTEM):
@@ -191,6 +217,24 @@ def test_a_worker_that_was_taken_for_dead_changes_nothing_any_more(trail: World,
     after = read(trail, job.pk)
     assert (after.state, after.entries, after.file) == (ExportState.READY, ready.entries, ready.file)
     assert len(told(trail, "trail.exported")) == 1
+
+
+def test_a_worker_that_was_taken_for_dead_leaves_the_next_one_alone(trail: World, files: Path) -> None:
+    job = ask(trail)
+    slow = killed(trail)
+    past(trail, job)
+    next_one = killed(trail)
+    before = read(trail, job.pk)
+    with tenant_scope(trail.acme, actor=SYSTEM):
+        assert not exports.still_claimed(slow, 5)
+        assert not exports.finish(slow, Written([], "x"), 5)
+        exports.postpone(slow)
+        exports.fail(slow)
+        assert exports.still_claimed(next_one, 7)
+    after = read(trail, job.pk)
+    assert (before.state, after.state, after.claim) == (ExportState.RUNNING, ExportState.RUNNING, next_one.claim)
+    assert (after.file, after.entries) == (next_one.file, 7)
+    assert told(trail, "trail.exported") == told(trail, "trail.export_failed") == []
 
 
 def test_a_worker_that_lost_its_job_meanwhile_stops_and_leaves_no_file(
