@@ -6,6 +6,7 @@ from typing import Any
 from uuid import UUID
 
 from audit.models import AuditLog
+from audit.vocabulary import BUILT_IN
 from subscriptions import platform_log
 from tenants.context import Realm, current_scope
 
@@ -22,6 +23,8 @@ def record(
     """Write an entry into the tenant's trail or, in a platform scope, into the platform log; return its id."""
     kind, key, label = resource
     details: dict[str, Any] = {"outcome": outcome, "description": description, "resource_label": label}
+    if action in BUILT_IN:
+        details["personal"] = BUILT_IN[action].personal
     if current_scope().realm is Realm.TENANT:
         return AuditLog.log_action(None, action, kind, key, changes, **details).pk
     return platform_log.log_action(action, kind, key, changes, tenant_id=tenant_id, **details).pk

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 from declared import PAID, TYPE, Catalogue, faults
 from world import World
@@ -120,3 +122,17 @@ def test_a_batch_costs_one_query_once_its_schemas_are_known(acme: Catalogue, wor
             checked = catalogue.check(events)
         assert [isinstance(one, Event) for one in checked] == [True] * 30
         assert len([query for query in sent.captured_queries if "audit_event" in query["sql"]]) == queries
+
+
+def test_the_lines_of_a_stream_are_checked_one_by_one(acme: Catalogue) -> None:
+    acme.put("invoice.paid", TYPE)
+    lines = [PAID, {**PAID, "metadata": {}}, {"bad": 1}, {**PAID, "action": "other"}]
+    body = "\n".join(json.dumps(line) for line in lines).encode()
+    sent = {**acme.write.headers}
+    answer = acme.write.client.post("/api/v1/audit-logs", body, content_type="application/x-ndjson", headers=sent)
+    report = answer.json()
+    assert (report["lines"], report["created"]) == (4, 2), report
+    assert [(one["line"], one["errors"][0]["pointer"]) for one in report["rejected"]] == [
+        (2, "/metadata/amount"),
+        (3, "/action"),
+    ]
