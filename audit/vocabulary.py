@@ -31,6 +31,7 @@ _TYPES = (
     EventType("access.denied", _O, Outcome.DENIED),
     EventType("api_key.created", _C),
     EventType("api_key.revoked", _D),
+    EventType("api_key.rotated", _U),
     EventType("capture.paused", _O),
     EventType("database.hardened", _O),
     EventType("database.relaxed", _O),
@@ -39,7 +40,12 @@ _TYPES = (
     EventType("event_type.updated", _U),
     EventType("identity_provider.removed", _D),
     EventType("identity_provider.set", _U),
+    EventType("invitation.accepted", _O),
+    EventType("invitation.created", _C),
+    EventType("invitation.refused", _O, Outcome.DENIED),
+    EventType("invitation.withdrawn", _D),
     EventType("logins.renewed", _O),
+    EventType("membership.changed", _U),
     EventType("membership.created", _C),
     EventType("membership.ended", _D),
     EventType("plan.rates_changed", _U),
@@ -72,5 +78,6 @@ _TYPES = (
     EventType("user.sign_in_failed", _O, Outcome.FAILURE),
     EventType("user.signed_in", _O),
     EventType("user.signed_out", _O),
+    EventType("viewer_token.created", _C),
 )
 BUILT_IN = {one.name: one for one in _TYPES}
