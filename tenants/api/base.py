@@ -7,7 +7,6 @@ from typing import Any, TypeVar
 from uuid import UUID
 
 from django.db import models
-from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter
 from pydantic import BaseModel, ValidationError
 from rest_framework.exceptions import MethodNotAllowed
@@ -19,9 +18,18 @@ from tenants.errors import BadInput, Fault, NotFound
 
 MAX_LIMIT = 1000
 DEFAULT_LIMIT = 100
+_CURSOR = len(str(UUID(int=0)))
 PAGING = [
-    OpenApiParameter("limit", OpenApiTypes.INT, default=DEFAULT_LIMIT, description=f"1 to {MAX_LIMIT}."),
-    OpenApiParameter("cursor", OpenApiTypes.STR, description="The `next_cursor` of a page: what comes after it."),
+    OpenApiParameter(
+        "limit",
+        {"type": "integer", "minimum": 1, "maximum": MAX_LIMIT, "default": DEFAULT_LIMIT},
+        description="How many at most.",
+    ),
+    OpenApiParameter(
+        "cursor",
+        {"type": "string", "minLength": 1, "maxLength": _CURSOR},
+        description="The `next_cursor` of a page: what comes after it.",
+    ),
 ]
 Body = TypeVar("Body", bound=BaseModel)
 Row = TypeVar("Row", bound=models.Model)

@@ -33,7 +33,9 @@ from tenants.roles import Right, Role
 
 _OURS = frozenset({Right.ADMINISTER})
 MEMBER = OpenApiParameter("member_id", OpenApiTypes.UUID, OpenApiParameter.PATH, description="The person's id.")
-INVITATION = OpenApiParameter("invitation_id", OpenApiTypes.UUID, OpenApiParameter.PATH)
+INVITATION = OpenApiParameter(
+    "invitation_id", OpenApiTypes.UUID, OpenApiParameter.PATH, description="The invitation's id."
+)
 
 
 def _by_owner(request: Request) -> bool:
