@@ -24,8 +24,8 @@ from tenants.models import Invitation, Tenant
 from tenants.recording import record
 from tenants.roles import Role
 
-# The page on the tenant's host that the e-mail leads to; the token is its parameter.
-ACCEPT_PATH = "/invitations/accept"
+# The page on the tenant's host that the e-mail leads to (`tenants.accounts.invitation`); the token is the last part.
+ACCEPT_PATH = "/accounts/invitation/"
 _SALT = "daybook.invitation"
 _TEXT = """{inviter} invites you to {tenant} on Daybook, as {role}.
 
@@ -109,7 +109,7 @@ def base_of(tenant_id: UUID, *, host: str, secure: bool) -> str:
 
 def _message(invitation: Invitation, base: str) -> EmailMessage:
     tenant = " ".join(invitation.tenant.name.split())
-    link = f"{base}{ACCEPT_PATH}?token={quote(token_of(invitation))}"
+    link = f"{base}{ACCEPT_PATH}{quote(token_of(invitation))}"
     inviter = " ".join(invitation.created_by_label.split()) or "Somebody"
     text = _TEXT.format(inviter=inviter, tenant=tenant, role=invitation.role, link=link)
     return EmailMessage(f"Invitation to {tenant}", text, to=[invitation.email])

@@ -16,6 +16,8 @@ from tenants.apikeys import KeyNotInUse
 from tenants.errors import DomainError
 from tenants.invitations import AlreadyMember
 from tenants.members import LastOwner, OwnersOnly
+from tenants.oidc.keys import ProviderUnreachable
+from tenants.oidc.tokens import BadToken
 from tenants.people import WrongPassword
 
 # Every error that the API answers; a test finds those that are missing.
@@ -23,6 +25,7 @@ ERRORS: tuple[type[DomainError], ...] = (
     errors.BadInput, errors.NotSignedIn, errors.BadKey, errors.Refused, errors.ForeignKeyHost, errors.TenantSuspended,
     errors.NotAllowed, errors.NotFound, errors.UnknownHost, errors.Conflict, errors.TooLarge, errors.Unprocessable,
     KeyReused, errors.CannotServe, KeyNotInUse, LastOwner, OwnersOnly, AlreadyMember, WrongPassword,
+    BadToken, ProviderUnreachable,
 )  # fmt: skip
 # What the framework refuses before a view runs: status, code, in words.
 FRAMEWORK = (

@@ -10,6 +10,7 @@ from allauth.mfa.urls import urlpatterns as mfa
 from allauth.usersessions.urls import urlpatterns as sessions
 from django.urls import URLPattern, URLResolver, include, path
 
+from tenants.accounts.invitation import accept
 from tenants.middleware import in_accounts
 
 _LEFT_OUT = {"account_signup"}
@@ -26,6 +27,7 @@ def _kept(patterns: Iterable[URLPattern | URLResolver]) -> Iterator[Any]:
 
 urlpatterns = [
     *_kept(account),
+    path("invitation/<str:token>", accept, name="account_invitation"),
     path("2fa/", include([*_kept(mfa)])),
     path("sessions/", include([*_kept(sessions)])),
 ]

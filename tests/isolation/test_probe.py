@@ -170,9 +170,10 @@ def reset_link(planted: Plant, _actor: Actor) -> list[Ask]:
     return [Ask({"uidb36": person, "key": "set-password"}, body={"password1": "x" * 20}, foreign=False)]
 
 
-def confirmation(planted: Plant, _actor: Actor) -> list[Ask]:
-    """Confirm an address by a link that was never sent."""
-    return [Ask({"key": planted.ids["user"]}, foreign=False)]
+def never_sent(name: str) -> Probe:
+    """Follow a link that was never sent: to confirm an address, to accept an invitation."""
+    body = {"name": "x", "password": "x" * 20}
+    return lambda planted, _actor: [Ask({name: planted.ids["user"]}, body=body, foreign=False)]
 
 
 def trusted(planted: Plant, _actor: Actor) -> list[Ask]:
@@ -188,7 +189,7 @@ def probe_of_account(endpoint: Endpoint, method: str) -> Probe:
         return plain if method == "GET" else lambda _plant, _actor: []
     if "uidb36" in endpoint.parameters:
         return reset_link
-    return confirmation if endpoint.parameters else account
+    return never_sent(endpoint.parameters[0]) if endpoint.parameters else account
 
 
 def by_cursor(kind: str) -> Probe:
