@@ -243,6 +243,13 @@ def _bytes(job: AuditExport, part: range) -> Generator[bytes]:
             yield chunk
 
 
+def link_to(request: Request, job: AuditExport) -> str:
+    """Return the address of an export's file, for ten minutes."""
+    link = QueryDict(mutable=True)
+    link["link"] = exports.write_link(job)
+    return str(request.build_absolute_uri(f"/api/v1/exports/{job.pk}/file?{link.urlencode()}"))
+
+
 def _shown(job: AuditExport) -> dict[str, Any]:
     return {
         "id": str(job.pk),

@@ -189,6 +189,6 @@ def test_the_introduction_has_the_code_of_each_error() -> None:
 
 
 def test_two_schemas_of_one_name_are_refused() -> None:
-    twice: dict[str, Any] = {"paths": {}, "components": {"schemas": {"ThingAnswer": {}, "Thing": {}}}}
+    twice: dict[str, Any] = {"paths": {}, "components": {"schemas": {"ThingAnswer": {}, "Thing": {"type": "object"}}}}
     with pytest.raises(ValueError, match="the same name: Thing"):
         shape.shape(twice)
