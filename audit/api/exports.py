@@ -78,12 +78,13 @@ class ExportAnswer(BaseModel):
 
 
 class ExportPage(BaseModel):
-    """Exports, newest first. `next` is null where there is nothing more."""
+    """Exports, newest first. `next` and `next_cursor` are null where there is nothing more."""
 
     model_config = ConfigDict(extra="forbid")
 
     results: list[ExportAnswer]
     next: str | None
+    next_cursor: str | None
 
 
 class ExportsView(TrailView):
@@ -104,12 +105,12 @@ class ExportsView(TrailView):
         limit, before = _page_asked(request.query_params)
         jobs = AuditExport.objects.order_by("-id")
         found = list((jobs.filter(id__lt=before) if before else jobs)[: limit + 1])
-        following = None
+        following = cursor = None
         if len(found) > limit:
-            here = request.query_params.copy()
-            here["cursor"] = str(found[limit - 1].pk)
+            cursor, here = str(found[limit - 1].pk), request.query_params.copy()
+            here["cursor"] = cursor
             following = request.build_absolute_uri(f"{request.path}?{here.urlencode()}")
-        return Response({"results": [_shown(job) for job in found[:limit]], "next": following})
+        return Response({"results": [_shown(job) for job in found[:limit]], "next": following, "next_cursor": cursor})
 
     @extend_schema(
         operation_id="exports_create",

@@ -128,7 +128,9 @@ def _name_parts(document: Document) -> None:
     schemas = document["components"]["schemas"]
     for name, schema in [*schemas.items()]:
         for key, described in schema.get("properties", {}).items():
-            for part in (described, *described.get("anyOf", ()), described.get("items", {})):
+            more = described.get("additionalProperties")
+            inner = [described.get("items", {}), more if isinstance(more, dict) else {}]
+            for part in (described, *described.get("anyOf", ()), *inner):
                 if len(part.get("enum", ())) > 1:
                     own = name + _title(key)
                     schemas[own] = {"enum": part.pop("enum"), "type": part.pop("type")}
@@ -152,7 +154,10 @@ def _say(path: str, operation: Node) -> None:
     operation["description"] = rest if rest and operation["summary"] == first else said
     segment = path.removeprefix("/api/v1/").partition("/")[0]
     operation["tags"] = [words.TAG_OF.get(segment, segment)]
-    operation["security"] = [{"key": []}, {"session": []}]
+    if operation.get("security"):
+        operation["security"] = [{"key": []}, {"session": []}]
+    for described in operation.get("parameters", ()):
+        described.setdefault("description", f"The {described['name'].removesuffix('_id').replace('_', ' ')}'s id.")
 
 
 def _in_brief(sentence: str) -> str:
@@ -175,13 +180,20 @@ def _answers(document: Document, operation: Node) -> None:
             answers[status] = {"$ref": _refusal(document, int(status))}
             continue
         answer["description"] = answer.get("description") or words.STATUSES[int(status)]
-        answer.setdefault("headers", {})["X-Request-ID"] = _HEADER["X-Request-ID"]
-        if retried:
+        answer["headers"] = {**answer.get("headers", {}), **_headers(int(status))}
+        if retried and status < "4":
             answer["headers"]["Idempotency-Replayed"] = _HEADER["Idempotency-Replayed"]
         for kind, media in answer.get("content", {}).items():
             if kind.endswith("json") and not media.keys() & {"example", "examples"}:
-                media["example"] = sample(document, media.get("schema", {}))
+                shown = words.problem(int(status)) if kind == _PROBLEM else None
+                media["example"] = shown or sample(document, media.get("schema", {}))
     operation["responses"] = dict(sorted(answers.items()))
+
+
+def _headers(status: int) -> Node:
+    """Return the headers of an answer with a status."""
+    names = ["X-Request-ID", *(["Retry-After"] if status in words.LATER else []), "RateLimit", "RateLimit-Policy"]
+    return {name: _HEADER[name] for name in names}
 
 
 def _refusal(document: Document, status: int) -> str:
@@ -192,11 +204,9 @@ def _refusal(document: Document, status: int) -> str:
     name = "".join(filter(str.isalpha, problems.title(status).title()))
     refusals = document["components"].setdefault("responses", {})
     if name not in refusals:
-        headers = {"X-Request-ID": _HEADER["X-Request-ID"]}
-        if status in words.LATER:
-            headers["Retry-After"] = _HEADER["Retry-After"]
-        shown = {**_REFUSED["content"][_PROBLEM], "example": words.problem(status)}
-        refusals[name] = {"description": words.STATUSES[status], "headers": headers, "content": {_PROBLEM: shown}}
+        content = {_PROBLEM: {**_REFUSED["content"][_PROBLEM], "example": words.problem(status)}}
+        said = f"{words.STATUSES[status]} Codes: {', '.join(f'`{code}`' for code in words.codes(status))}."
+        refusals[name] = {"description": said, "headers": _headers(status), "content": content}
     return f"#/components/responses/{name}"
 
 

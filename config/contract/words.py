@@ -7,12 +7,17 @@ from typing import Any
 
 from rest_framework import exceptions
 
+from audit.api.outgoing import TooManyFiles
+from audit.api.ranges import RangeNotSatisfiable
 from audit.events import ActorType, Operation, Outcome, Source
+from audit.exports import BadLink, ExportsBusy, FileGone
+from audit.lines import TooManyRejected
 from audit.query import Order
 from audit.replay import KeyReused
 from config import problems
-from tenants import errors
+from tenants import bodies, errors
 from tenants.apikeys import KeyNotInUse
+from tenants.bodies import BrokenBody, UnknownEncoding
 from tenants.errors import DomainError
 from tenants.invitations import AlreadyMember
 from tenants.members import LastOwner, OwnersOnly
@@ -21,12 +26,18 @@ from tenants.oidc.tokens import BadToken
 from tenants.people import WrongPassword
 
 # Every error that the API answers; a test finds those that are missing.
-ERRORS: tuple[type[DomainError], ...] = (
-    errors.BadInput, errors.NotSignedIn, errors.BadKey, errors.Refused, errors.ForeignKeyHost, errors.TenantSuspended,
-    errors.NotAllowed, errors.NotFound, errors.UnknownHost, errors.Conflict, errors.TooLarge, errors.Unprocessable,
-    KeyReused, errors.CannotServe, KeyNotInUse, LastOwner, OwnersOnly, AlreadyMember, WrongPassword,
-    BadToken, ProviderUnreachable,
+_KINDS: tuple[type[DomainError], ...] = (
+    errors.BadInput, BrokenBody, errors.NotSignedIn, errors.BadKey, BadToken, WrongPassword, errors.Refused,
+    errors.ForeignKeyHost, errors.TenantSuspended, errors.NotAllowed, OwnersOnly, BadLink, errors.NotFound,
+    errors.UnknownHost, bodies.TooSlow, errors.Conflict, ExportsBusy, KeyNotInUse, AlreadyMember, LastOwner, FileGone,
+    errors.TooLarge, UnknownEncoding, errors.Unprocessable, KeyReused, TooManyRejected,
+    errors.CannotServe, errors.TooSlow, ProviderUnreachable, TooManyFiles,
 )  # fmt: skip
+ERRORS: tuple[DomainError, ...] = (
+    *(kind() for kind in _KINDS),
+    RangeNotSatisfiable(402113),
+    errors.RateLimited(wait=41),
+)
 # What the framework refuses before a view runs: status, code, in words.
 FRAMEWORK = (
     (403, "permission_denied", "A session's request lacks its CSRF token."),
@@ -52,7 +63,7 @@ TAGS = {
 }
 ENUMS: tuple[type[StrEnum], ...] = (Order, ActorType, Operation, Outcome, Source)
 # Where the name of a class says too little, or its suffix too much.
-NAMES = {"WriteAnswer": "WriteResult", "Status": "TenantStatus"}
+NAMES = {"WriteAnswer": "WriteResult", "Status": "TenantStatus", "PatchedRoleInputRequest": "RoleInput"}
 
 JSON_OBJECT = {"type": "object", "additionalProperties": True, "description": "Any JSON object."}
 
@@ -81,7 +92,7 @@ STATUSES = {
 }
 MOST_IN_SUMMARY = 80
 # What any request may meet, whatever it asks.
-COMMON = (400, 401, 403, 404, 406, 414, 503)
+COMMON = (400, 401, 403, 404, 406, 414, 429, 503)
 # These are not answered by the application.
 SERVERS_OWN = (414,)
 # These say when to try again.
@@ -98,6 +109,16 @@ HEADERS: dict[str, dict[str, Any]] = {
         "description": "`true` where this is the answer that was given to the `Idempotency-Key` before.",
         "schema": {"type": "string", "enum": ["true"]},
         "example": "true",
+    },
+    "RateLimit": {
+        "description": "What is left of each limit, and in how many seconds it is whole again: `r` and `t`.",
+        "schema": {"type": "string"},
+        "example": '"tenant";r=5987;t=41',
+    },
+    "RateLimit-Policy": {
+        "description": "The limits that hold for this caller: `q` requests in `w` seconds.",
+        "schema": {"type": "string"},
+        "example": '"tenant";q=6000;w=60',
     },
     "Retry-After": {
         "description": "After how many seconds to try again.",
@@ -151,13 +172,13 @@ _FAULTS = {
 
 def introduction() -> str:
     """Return the text that stands before all operations, in Markdown, with the table of errors."""
-    rows = [(it.status, it().code, it().detail) for it in ERRORS] + [*FRAMEWORK]
+    rows = [(it.status, it.code, it.detail) for it in ERRORS] + [*FRAMEWORK]
     return _INTRODUCTION + "".join(f"| {status} | `{code}` | {text} |\n" for status, code, text in sorted(rows))
 
 
 def codes(status: int) -> list[str]:
     """Return the codes of the errors that have a status."""
-    return [it().code for it in ERRORS if it.status == status] + [code for it, code, _ in FRAMEWORK if it == status]
+    return [it.code for it in ERRORS if it.status == status] + [code for it, code, _ in FRAMEWORK if it == status]
 
 
 def problem(status: int) -> dict[str, Any] | None:
@@ -166,7 +187,7 @@ def problem(status: int) -> dict[str, Any] | None:
         exceptions.NotAcceptable(),
         exceptions.UnsupportedMediaType("text/plain"),
     ]
-    known = [*(it() for it in ERRORS), *map(problems.FrameworkRefusal, refusals)]
+    known = [*ERRORS, *map(problems.FrameworkRefusal, refusals)]
     shown = next((problems.body(error) for error in known if error.status == status), None)
     if shown is None or not (fault := _FAULTS.get(status)):
         return shown
