@@ -162,13 +162,6 @@ class ExportJobView(TrailView):
 
 
 @outside_unit
-def link_to(request: Request, job: AuditExport) -> str:
-    """Return a new link to the file of an export that is ready, on the host that was asked."""
-    link = QueryDict(mutable=True)
-    link["link"] = exports.write_link(job)
-    return str(request.build_absolute_uri(f"/api/v1/exports/{job.pk}/file?{link.urlencode()}"))
-
-
 class ExportFileView(APIView):
     """The file of an export, for whoever has its link: who that was given to is told of in the trail."""
 
