@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from time import perf_counter
+
 from bench.base import AGENT, Bench
 
 PEOPLE, RESOURCES, AGENTS = 1_000, 20_000, 200
+_STATEMENT = 500_000
 ACTIONS = (
     "updated",
     "created",
@@ -42,7 +45,7 @@ FROM (
     1 + floor(random() * {agents})::int AS agent, random() AS luck,
     (extract(epoch FROM now())::bigint - 90 * 86400 - 60) * 1000 AS began,
     {actions}::text[] AS actions, {types}::text[] AS types
-  FROM generate_series(0::bigint, {entries} - 1) AS n
+  FROM generate_series({first}::bigint, {last}) AS n
   OFFSET 0
 ) AS one
 """
@@ -57,19 +60,35 @@ def fill(bench: Bench, entries: int) -> None:
         admin.execute(f"SET search_path = {bench.acme.schema_name}; SELECT setseed(0.5)".encode())
         agents = [AGENT.format(number) for number in range(AGENTS)]
         admin.execute("INSERT INTO audit_user_agent (user_agent) SELECT unnest(%s::text[])", [agents])
-        statement = _ENTRIES.format(
-            entries=entries,
-            people=PEOPLE,
-            resources=RESOURCES,
-            agents=AGENTS,
-            actions=f"ARRAY{list(ACTIONS)}",
-            types=f"ARRAY{list(TYPES)}",
-        )
-        with admin.transaction():
-            admin.execute("ALTER TABLE audit_log DISABLE TRIGGER check_id")
+        admin.execute("ALTER TABLE audit_log DISABLE TRIGGER check_id")
+        for first in range(0, entries, _STATEMENT):
+            statement = _ENTRIES.format(
+                first=first,
+                last=min(first + _STATEMENT, entries) - 1,
+                entries=entries,
+                people=PEOPLE,
+                resources=RESOURCES,
+                agents=AGENTS,
+                actions=f"ARRAY{list(ACTIONS)}",
+                types=f"ARRAY{list(TYPES)}",
+            )
             admin.execute(statement.encode())
-            admin.execute("ALTER TABLE audit_log ENABLE ALWAYS TRIGGER check_id")
+        admin.execute("ALTER TABLE audit_log ENABLE ALWAYS TRIGGER check_id")
         admin.execute("VACUUM ANALYZE audit_log")
         admin.execute("ANALYZE audit_user_agent")
         # So that no checkpoint falls into what is measured.
         admin.execute("CHECKPOINT")
+
+
+def sequence(bench: Bench) -> tuple[float, float]:
+    """Give all entries their positions and index their words; return the seconds that each took."""
+    with bench.admin() as admin:
+        times = []
+        for statement in ("SELECT gate.sequence(2000)", "SELECT gate.index_words(500)"):
+            began = perf_counter()
+            while (admin.execute(statement.encode()).fetchone() or (0,))[0]:
+                pass
+            times.append(perf_counter() - began)
+        for table in ("position", "words"):
+            admin.execute(f"VACUUM ANALYZE {bench.acme.schema_name}.audit_log_{table}".encode())
+    return times[0], times[1]

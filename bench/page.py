@@ -106,6 +106,7 @@ def run(bench: Bench) -> list[Figure]:
     print(f"  writing {ENTRIES:,} entries", flush=True)
     began = perf_counter()
     fill.fill(bench, ENTRIES)
+    fill.sequence(bench)
     print(f"  written in {perf_counter() - began:.0f} s; reading", flush=True)
     with tenant_scope(bench.acme, actor=bench.alice):
         figures = [_filter(bench, name, choose) for name, choose in FILTERS.items()]

@@ -1,6 +1,6 @@
 """The API as it is served: gunicorn in a process of its own, keep-alive clients on loopback, durable commits.
 
-Parts: `ingest`, `export`. Server, database and clients share the machine's cores, as the figures say.
+Parts: `ingest`, `reads`, `export`. Server, database and clients share the machine's cores, as the figures say.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ import importlib
 
 from bench.base import Bench, Figure
 
-PARTS = ("ingest", "export")
+PARTS = ("ingest", "reads", "export")
 
 
 def run(bench: Bench) -> list[Figure]:
