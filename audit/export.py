@@ -32,7 +32,10 @@ from tenants.errors import NoScope
 
 Unit = Callable[[], AbstractContextManager[Scope]]
 
-_LINE = (Path(audit.sql.__path__[0]) / "line.sql").read_text(encoding="utf-8")
+# Without what it says of itself. Django's queries number their parameters.
+_SCRIPT = (Path(audit.sql.__path__[0]) / "line.sql").read_text(encoding="utf-8")
+_LINE = "".join(line for line in _SCRIPT.splitlines(keepends=True) if not line.startswith("--"))
+_LINE = _LINE.replace("%(tenant)s", "%s")
 # Where a line says its id.
 _ID = slice(len('{"id":"'), len('{"id":"') + 36)
 # A page ends with so many characters, whatever the entries' size: it is all that is held of the trail at a time.

@@ -11,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
 from django.db import OperationalError, ProgrammingError, connections
 from trails import generated
@@ -127,12 +128,32 @@ def test_what_is_due_first_is_kept_whatever_the_order_of_commits(trail: World) -
         actor_label, due_at) VALUES (gen_random_uuid(), 'csv', false, '{{}}', 'x', 'x', '', now() + %s::interval)"""
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(lambda wait: trail.sql(insert, wait), ["1 hour", "-1 hour", "2 hours", "3 hours"] * 3))
-    ((first,),) = trail.sql("SELECT due_at < now() FROM guard.due")
+    ((first,),) = trail.sql("SELECT due_at < now() FROM shared.audit_due")
     assert first
 
 
+def test_a_transaction_that_ends_later_sees_what_the_one_before_has_made_due(trail: World) -> None:
+    ask(trail)
+    insert = f"""INSERT INTO {trail.acme.schema_name}.audit_export (until, format, compress, parameters, actor_type,
+        actor_id, actor_label, due_at)
+        VALUES (gen_random_uuid(), 'csv', false, '{{}}', 'x', 'x', '', now() + %s::interval)"""
+    trail.sql(f"UPDATE {trail.acme.schema_name}.audit_export SET due_at = now() + interval '5 hours'")
+    with ThreadPoolExecutor(1) as pool:
+        with psycopg.connect(trail.superuser, dbname=trail.database) as first:
+            first.execute(insert, ["-1 hour"])
+            second = pool.submit(trail.sql, insert, "2 hours")
+            time.sleep(0.5)
+            assert not second.done()
+        second.result(timeout=10)
+    assert trail.sql("SELECT due_at < now() FROM shared.audit_due") == [(True,)]
+
+
 def test_nobody_but_the_gate_reads_who_has_work(world: World) -> None:
-    for statement in ("SELECT * FROM guard.due", "DELETE FROM guard.due", "SELECT * FROM gate.due('audit_export')"):
+    for statement in (
+        "SELECT * FROM shared.audit_due",
+        "DELETE FROM shared.audit_due",
+        "SELECT * FROM gate.due('audit_export')",
+    ):
         with pytest.raises(ProgrammingError, match="denied"), world.scope("acme"):
             run(statement)
 
@@ -362,5 +383,5 @@ def test_a_tenant_whose_jobs_cannot_be_done_holds_up_no_other(trail: World, file
 
 def test_a_tenant_that_is_dropped_is_not_visited(trail: World) -> None:
     ask(trail, "globex")
-    trail.sql("UPDATE guard.due SET tenant_id = gen_random_uuid()")
+    trail.sql("UPDATE shared.audit_due SET tenant_id = gen_random_uuid()")
     assert jobs.run_exports() == 0

@@ -22,6 +22,7 @@ FOR_ALL = {
 }
 FOR_NO_ROLE = {
     "account_emailconfirmation",
+    "audit_due",
     "request_count",
     "django_migrations",
     "tenants_credential",
