@@ -1,6 +1,6 @@
 -- One entry as one line of JSON, as the API shows it: an expression over audit_log beside its audit_user_agent, with the
 -- JSON of the tenant (%(tenant)s). Text is put together by hand, which takes half the time of json_build_object and
--- leaves out its blanks. Compared with `represent` by a property test.
+-- leaves out its blanks. Positions are put in after it. Compared with `represent` by a property test.
 '{"id":"' || audit_log.id || '","position":null,"tenant":' || %(tenant)s
 || ',"created_at":"' || to_char(audit_log.created_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')
 || '","occurred_at":'

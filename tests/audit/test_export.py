@@ -108,6 +108,24 @@ def test_a_line_of_sql_is_the_entry_as_the_api_shows_it(world: World, events: li
     assert first.int < last.int
 
 
+@pytest.mark.parametrize("few", [1, 1_000])
+def test_a_line_has_the_position_that_its_entry_has_by_then(
+    world: World, monkeypatch: pytest.MonkeyPatch, few: int
+) -> None:
+    monkeypatch.setattr(export, "_FEW", few)
+    for number in range(3):
+        with world.scope("acme"):
+            ledger.append(AuditLog, generated(50, seed=number))
+    world.sequence()
+    with world.scope("acme"):
+        ledger.append(AuditLog, generated(5))
+    lines = found(world)
+    page = world.api(key="acme.read").get("/api/v1/audit-logs", limit="1000").json()["results"]
+    assert lines == list(reversed(page))
+    assert sorted(entry["position"] for entry in lines if entry["position"] is not None) == list(range(len(lines) - 5))
+    assert [entry["position"] for entry in lines[-5:]] == [None] * 5
+
+
 @pytest.mark.parametrize("changes", [{"name": {"old": "A", "new": "B"}, "plan": 1}, {"name": 1}, {"plan": 1}])
 def test_personal_changes_are_shown_beside_the_others(world: World, changes: dict[str, Any]) -> None:
     with world.scope("acme"):
