@@ -95,6 +95,10 @@ def test_a_bound_token_finds_what_it_is_bound_to_and_nothing_else_anywhere(
         assert shown(api, f"/api/v1/resources/note/{note}/history") <= allowed
     assert shown(api, f"/api/v1/actors/{bob}/activity") <= allowed
     assert shown(api, f"/api/v1/actors/{world.person('mia').pk}/activity") <= allowed
+    counted = api.get(f"{TRAIL}/stats").json()
+    assert counted["total"] == len(allowed)
+    assert {one["value"] for one in counted["actions"]} <= {"updated"}
+    assert shown(api, q="updated") <= allowed
     for key in notes.values():
         assert api.get(f"{TRAIL}/{key}").status_code == (200 if key in allowed else 404)
 
@@ -120,6 +124,7 @@ def test_a_cursor_is_for_tokens_that_show_the_same(world: World, notes: dict[str
     ("method", "path"),
     [
         ("POST", TOKENS), ("POST", TRAIL), ("GET", "/api/v1/api-keys"), ("POST", "/api/v1/api-keys"),
+        ("GET", "/api/v1/events"), ("GET", "/api/v1/audit-logs/export"), ("GET", "/api/v1/exports"),
         ("GET", "/api/v1/members"), ("GET", "/api/v1/members/invitations"), ("GET", "/api/v1/subscription"),
         ("GET", "/api/v1/platform/tenants"),
     ],
