@@ -126,8 +126,10 @@ def _within(entries: EntryQuerySet, low: UUID | None, high: UUID | None) -> Entr
 
 
 def _poll(line: _Line, place: Place, limit: int) -> Page:
-    here, head = place.position or 0, line.positions.head()
+    here = place.position or 0
     if place.side == ">":
+        # A database that was set back has fewer positions than a poller has seen: then there is nothing yet.
+        head = max(here, line.positions.head())
         rows, at = line.walk(here, head, limit + 1)
         following = Place(">", position=at) if at < head else None
         if len(rows) > limit:
