@@ -111,6 +111,15 @@ def test_a_provider_that_says_nonsense_is_not_reached_and_not_asked_again_at_onc
     assert len(provider.asked) <= 2
 
 
+def test_a_discovery_document_of_another_issuer_teaches_nothing(world: World, provider: Provider) -> None:
+    for issuer in ("https://evil.example", f"{provider.issuer}/", None):
+        keys.forget()
+        provider.asked.clear()
+        provider.answers[DISCOVERY] = {"issuer": issuer, "jwks_uri": f"{provider.issuer}/keys"}
+        assert status(world, provider.token()) == 503
+        assert provider.asked == [DISCOVERY]
+
+
 def test_whoever_answers_slowly_is_cut_off(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fetching, "SECONDS", 0.3)
     with socket.create_server(("127.0.0.1", 0)) as listening, ThreadPoolExecutor(1) as pool:
