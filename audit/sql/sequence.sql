@@ -11,6 +11,11 @@ CREATE TABLE guard.outbox (
 CREATE TABLE guard.unindexed (trail regclass NOT NULL)
 WITH (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 1000);
 
+-- Neither is for anybody but the functions below, which run with the rights of the guard: who could take an id out of the
+-- outbox would hide its entry from all pollers.
+ALTER TABLE guard.outbox OWNER TO "{guard}";
+ALTER TABLE guard.unindexed OWNER TO "{guard}";
+
 -- Called by each trail, and by its partitions for what is written into them directly (the argument is the trail's name).
 CREATE FUNCTION guard.note_entries() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp SET plan_cache_mode = force_generic_plan AS $$
@@ -48,6 +53,10 @@ BEGIN
   -- Which words the entries of a full row of positions have, as their hashes.
   EXECUTE format('CREATE TABLE %1$I (number integer PRIMARY KEY, words integer[] NOT NULL)', trail || '_words');
   EXECUTE format('CREATE INDEX %2$I ON %1$I USING gin (words) WITH (gin_pending_list_limit = 512)', trail || '_words', trail || '_words_words');
+  EXECUTE format('GRANT SELECT, INSERT, UPDATE ON %1$I TO "{guard}"', trail || '_position');
+  EXECUTE format('GRANT SELECT, INSERT ON %1$I TO "{guard}"', trail || '_words');
+  EXECUTE format('CREATE POLICY guard ON %1$I TO "{guard}" USING (true) WITH CHECK (true)', trail || '_position');
+  EXECUTE format('CREATE POLICY guard ON %1$I TO "{guard}" USING (true) WITH CHECK (true)', trail || '_words');
   CALL guard.note(trail::regclass, NULL);
 END $$;
 
@@ -59,7 +68,8 @@ BEGIN
 END $$;
 
 -- Note what came into a trail while its triggers did not fire: an import of it.
-CREATE PROCEDURE guard.note_missing(trail regclass) LANGUAGE plpgsql AS $$
+CREATE PROCEDURE guard.note_missing(trail regclass) LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
   EXECUTE format('INSERT INTO guard.outbox (trail, ids) SELECT $1, array_agg(id) FROM (
       SELECT id, (row_number() OVER (ORDER BY id) - 1) / {block} AS part FROM %1$s
@@ -172,4 +182,13 @@ END $$;
 
 REVOKE ALL ON PROCEDURE guard.sequenced, guard.note, guard.note_missing FROM PUBLIC;
 REVOKE ALL ON FUNCTION guard.append_positions, gate.sequence, gate.index_words FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION guard.append_positions TO "{guard}";
+GRANT EXECUTE ON PROCEDURE guard.note_missing TO "{owner}";
 GRANT EXECUTE ON FUNCTION gate.sequence, gate.index_words TO "{app}";
+ALTER FUNCTION guard.note_entries OWNER TO "{guard}";
+ALTER PROCEDURE guard.note_missing OWNER TO "{guard}";
+-- Whom a function is given to must be able to make one there.
+GRANT CREATE ON SCHEMA gate TO "{guard}";
+ALTER FUNCTION gate.sequence OWNER TO "{guard}";
+ALTER FUNCTION gate.index_words OWNER TO "{guard}";
+REVOKE CREATE ON SCHEMA gate FROM "{guard}";

@@ -47,6 +47,7 @@ def test_what_the_owner_prepared_is_not_taken_for_the_guards(world: World, plant
         hardening.harden(url(world))
         owned = (
             "SELECT oid::regclass::text FROM pg_class WHERE relnamespace = 'guard'::regnamespace AND relowner <> 10"
+            " AND relowner <> 'daybook_guard'::regrole"
             " UNION ALL SELECT proname FROM pg_proc WHERE pronamespace = 'guard'::regnamespace AND proowner <> 10"
             " AND proname ~ 'forbidden|watch|drop|add|register|refuse'"
         )
