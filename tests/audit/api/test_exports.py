@@ -99,7 +99,7 @@ def test_the_document_names_all_forms_and_compressions() -> None:
         ({"format": "csv", "filter": {"limit": "5"}}, "/filter/limit"),
         ({"format": "csv", "filter": {"format": "csv"}}, "/filter/format"),
         ({"format": "csv", "filter": {"un/heard": "1"}}, "/filter/un~1heard"),
-        ({"format": "csv", "filter": {"actor": ["a", "b"]}}, "/filter/actor"),
+        ({"format": "csv", "filter": {"since": ["2026-01-01T00:00:00Z", "2026-01-02T00:00:00Z"]}}, "/filter/since"),
         ({"format": "csv", "filter": {"actor": []}}, "/filter/actor/list[str]"),
         ({"format": "csv", "rows": 1}, "/rows"),
     ],
