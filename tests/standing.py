@@ -29,11 +29,12 @@ _DATABASE = "standing"
 _PATIENCE = 60.0
 _SET_UP = """
 import sys; sys.path[:0] = [sys.argv[1], sys.argv[1] + "/tests"]
-import django, json; django.setup()
+import django, json, os; django.setup()
+from pathlib import Path
 from config import local
 from world import build
 local.migrate()
-print(json.dumps(build()))
+(Path(os.environ["STANDING"]) / "keys.json").write_text(json.dumps(build()))
 """
 # `manage.py serve`, whose workers can be told by a header to die within a request: `before` the transaction ends
 # or `after` it, when the answer is not yet sent.
@@ -89,8 +90,10 @@ class Standing:
             "MIGRATION_DATABASE_URL": self.database.dsn("daybook_owner", owner, _DATABASE),
             "SUPERUSER_DATABASE_URL": self.database.dsn(database=_DATABASE),
         }
-        made = self._python(_SET_UP, rights, stdout=subprocess.PIPE)
-        self.keys = json.loads(made.communicate(timeout=_PATIENCE)[0].decode().strip().splitlines()[-1])
+        made = self._python(_SET_UP, rights, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        said = made.communicate(timeout=_PATIENCE)[0].decode()
+        assert made.returncode == 0, said[-3000:]
+        self.keys = json.loads((self.folder / "keys.json").read_text(encoding="utf-8"))
 
     def _python(self, code: str, more: Mapping[str, str], **options: Any) -> subprocess.Popen[bytes]:
         environment = {**self._environment, **more}

