@@ -128,13 +128,13 @@ def _name_parts(document: Document) -> None:
     schemas = document["components"]["schemas"]
     for name, schema in [*schemas.items()]:
         for key, described in schema.get("properties", {}).items():
-            more = described.get("additionalProperties")
-            inner = [described.get("items", {}), more if isinstance(more, dict) else {}]
-            for part in (described, *described.get("anyOf", ()), *inner):
+            own = [described, *described.get("anyOf", ())]
+            for part in [*nodes(described)]:
                 if len(part.get("enum", ())) > 1:
-                    own = name + _title(key)
-                    schemas[own] = {"enum": part.pop("enum"), "type": part.pop("type")}
-                    part["$ref"] = _SCHEMAS + own
+                    # What stands deeper is one of several.
+                    enum = name + _title(key) + ("" if any(part is it for it in own) else "Item")
+                    schemas[enum] = {"enum": part.pop("enum"), "type": part.pop("type")}
+                    part["$ref"] = _SCHEMAS + enum
                 elif _is_free(part):
                     part.pop("type"), part.pop("additionalProperties", None)
                     schemas["JsonObject"], part["$ref"] = words.JSON_OBJECT, f"{_SCHEMAS}JsonObject"

@@ -1,8 +1,9 @@
-"""One server for all tests of this folder that a worker runs: each writes entries of its own, and changes no other."""
+"""One server for the tests of this folder that write entries of their own; others get a new one."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import psycopg
@@ -20,4 +21,11 @@ def server(
     """A server of its own, with acme, globex and their keys."""
     log = tmp_path_factory.mktemp("server") / "log"
     with unchanged(superuser, standing), running(superuser, TEMPLATE, log) as started:
+        yield started
+
+
+@pytest.fixture
+def new_server(superuser: psycopg.Connection[Any], standing: list[str], tmp_path: Path) -> Iterator[Running]:
+    """A server of a test's own, which may change what holds for the whole tenant."""
+    with unchanged(superuser, standing), running(superuser, TEMPLATE, tmp_path / "log") as started:
         yield started

