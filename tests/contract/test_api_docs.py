@@ -125,7 +125,7 @@ def test_every_example_works_as_printed(new_server: Running, tmp_path: Path) -> 
 
 def test_the_guide_has_each_task() -> None:
     sections = {example.section for example in examples()}
-    assert {"The same everywhere", "Read the trail", "Poll"} <= sections
+    assert {"The same everywhere", "Read the trail", "Poll", "Catalogue of event types", "Move from WorkOS"} <= sections
     assert sum(bool(example.shown) for example in examples()) > 10
 
 

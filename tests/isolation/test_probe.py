@@ -231,6 +231,23 @@ def signed_in(planted: Plant, _actor: Actor) -> list[Ask]:
     return [Ask(body={"username": planted.ids["email"], "password": "wrong"}, foreign=False)]
 
 
+def told(planted: Plant, _actor: Actor) -> list[Ask]:
+    """Write and export as WorkOS' clients do, of an organization that is not one's own, and of foreign actors."""
+    ids = planted.ids
+    event = {
+        "action": "planted", "occurred_at": "2026-01-01T00:00:00Z", "actor": {"type": "user", "id": ids["user"]},
+        "targets": [{"type": "thing", "id": ids["thing"]}], "context": {"location": ids["thing"]},
+    }  # fmt: skip
+    period = {"range_start": "2026-01-01T00:00:00Z", "range_end": "2030-01-01T00:00:00Z", "actor_ids": [ids["actor"]]}
+    bodies: list[dict[str, Any]] = [{"event": event}, period]
+    return [Ask(body={"organization_id": ids[kind], **body}) for kind in ("slug", "tenant") for body in bodies]
+
+
+def action_schema(planted: Plant, _actor: Actor) -> list[Ask]:
+    """Put a schema of an action of a foreign name, which is one's own then."""
+    return [Ask({"action": planted.ids["event_type"]}, body={"targets": [{"type": "thing"}]}, foreign=False)]
+
+
 def label(app: str) -> Probe:
     """Ask for the admin's page of an application."""
     return lambda _plant, _actor: [Ask({"app_label": app}, foreign=False)]
@@ -285,6 +302,17 @@ PROBES: dict[str, Probe] = {
     "POST api/v1/platform/tenants/<str:tenant>/subscription/change-plan": change_plan,
     "GET api/v1/platform/platform-logs": lists(),
     "GET api/v1/platform/platform-logs/<str:entry_id>": by_ids("entry_id", "entry", "first"),
+    "POST audit_logs/events": told, "POST audit_logs/exports": told,
+    "GET audit_logs/exports/<str:export_id>": by_ids("export_id", "export", "entry"),
+    "GET audit_logs/actions": plain,
+    "GET audit_logs/actions/<anytext:action>/schemas": by_ids("action", "event_type", "thing"),
+    "POST audit_logs/actions/<anytext:action>/schemas": action_schema,
+    **{
+        f"{method} organizations/<str:organization>/{what}": by_ids("organization", "slug", "tenant")
+        for method, what in (
+            ("GET", "audit_logs_retention"), ("PUT", "audit_logs_retention"), ("GET", "audit_log_configuration")
+        )
+    },
     "GET admin": plain, "POST admin": plain,
     "GET admin/login": plain, "POST admin/login": plain,
     **ACCOUNTS,
