@@ -50,10 +50,12 @@ SELECT r.nspname, 'column', r.relname, a.attname,
   LEFT JOIN pg_attrdef AS d ON d.adrelid = a.attrelid AND d.adnum = a.attnum
  WHERE a.attnum > 0 AND NOT a.attisdropped AND r.relkind <> 'S'
 UNION ALL
--- An index or a constraint of a partition goes by the name it has on the whole.
+-- An index or a constraint of a partition goes by the name it has on the whole. (A dump restores the casts of texts
+-- in a condition in other places: without them it reads the same.)
 SELECT r.nspname, 'index', r.relname, coalesce(parent.relname, c.relname),
        concat_ws(' ', CASE WHEN i.indisunique THEN 'UNIQUE' END, CASE WHEN NOT i.indisvalid THEN 'INVALID' END,
-                 substring(pg_get_indexdef(i.indexrelid) FROM 'USING .*'))
+                 translate(regexp_replace(substring(pg_get_indexdef(i.indexrelid) FROM 'USING .*'),
+                                          '::(text|character varying)(\[\])?', '', 'g'), '()', ''))
   FROM relations AS r JOIN pg_index AS i ON i.indrelid = r.oid JOIN pg_class AS c ON c.oid = i.indexrelid
   LEFT JOIN pg_inherits AS h ON h.inhrelid = i.indexrelid LEFT JOIN pg_class AS parent ON parent.oid = h.inhparent
 UNION ALL

@@ -32,7 +32,8 @@ FOR_NO_ROLE = {
 }
 # The role of the pages of accounts alone sees these: tests/tenants/accounts/test_walls.py.
 FOR_ACCOUNTS = {"account_emailaddress", "mfa_authenticator", "tenants_attempt", "usersessions_usersession"}
-FOR_NO_TENANT = FOR_NO_ROLE | FOR_ACCOUNTS | {"platform_log", "platform_user_agent"}
+PLATFORMS = {"platform_log", "platform_log_position", "platform_log_words", "platform_user_agent"}
+FOR_NO_TENANT = FOR_NO_ROLE | FOR_ACCOUNTS | PLATFORMS
 # How a row says whose it is, where that is not `tenant_id`.
 OWNER_OF_ROW = {
     "tenants_tenant": "id",
