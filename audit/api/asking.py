@@ -7,7 +7,8 @@ from datetime import datetime
 from typing import Any
 
 from django.http import QueryDict
-from drf_spectacular.utils import OpenApiParameter
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import OpenApiParameter, OpenApiResponse
 
 from audit.api import filters
 from audit.api.parameters import described
@@ -89,3 +90,9 @@ DESCRIBED = [
     OpenApiParameter("compress", enum=COMPRESSIONS, description="Compress the file as it goes (all but parquet)."),
     *described(FILTERS),
 ]
+
+
+def files(status: int, description: str) -> dict[Any, Any]:
+    """Return the answers that are files as the OpenAPI document lists them, first as bytes, which all clients know."""
+    kinds = dict.fromkeys(["application/octet-stream", *(form.media_type for form in FILES.values()), _GZIP])
+    return {(status, kind): OpenApiResponse(OpenApiTypes.BINARY, description) for kind in kinds}

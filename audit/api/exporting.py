@@ -6,8 +6,7 @@ from typing import Any, ClassVar
 
 from django.http import StreamingHttpResponse
 from django.utils import timezone
-from drf_spectacular.types import OpenApiTypes
-from drf_spectacular.utils import OpenApiResponse, extend_schema
+from drf_spectacular.utils import extend_schema
 from rest_framework.negotiation import BaseContentNegotiation
 from rest_framework.request import Request
 
@@ -44,7 +43,7 @@ class ExportView(TrailView):
         operation_id="audit_logs_export",
         parameters=asking.DESCRIBED,
         responses={
-            (200, "application/octet-stream"): OpenApiResponse(OpenApiTypes.BINARY, "The file, oldest entry first."),
+            **asking.files(200, "The file, oldest entry first."),
             **problems(400, 401, 403, 503),
         },
     )

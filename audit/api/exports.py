@@ -181,8 +181,8 @@ class ExportFileView(APIView):
             ),
         ],
         responses={
-            (200, "application/octet-stream"): OpenApiResponse(OpenApiTypes.BINARY, "The file."),
-            (206, "application/octet-stream"): OpenApiResponse(OpenApiTypes.BINARY, "The part that was asked for."),
+            **asking.files(200, "The file."),
+            **asking.files(206, "The part that was asked for."),
             304: OpenApiResponse(description="The file is the one that `If-None-Match` names."),
             **problems(400, 403, 404, 410, 416, 503),
         },

@@ -184,7 +184,8 @@ def _answers(document: Document, operation: Node) -> None:
         if retried and status < "4":
             answer["headers"]["Idempotency-Replayed"] = _HEADER["Idempotency-Replayed"]
         for kind, media in answer.get("content", {}).items():
-            if kind.endswith("json") and not media.keys() & {"example", "examples"}:
+            binary = media.get("schema", {}).get("format") == "binary"
+            if kind.endswith("json") and not binary and not media.keys() & {"example", "examples"}:
                 shown = words.problem(int(status)) if kind == _PROBLEM else None
                 media["example"] = shown or sample(document, media.get("schema", {}))
     operation["responses"] = dict(sorted(answers.items()))
@@ -216,10 +217,19 @@ def _examples(document: Document, operation: Node) -> None:
         if described["in"] == "path" or described.get("required"):
             described["example"] = parameter(document, described)
     if "requestBody" in operation:
-        operation["requestBody"].setdefault("required", True)
+        operation["requestBody"]["required"] = any(
+            _demands(document, media["schema"]) for media in operation["requestBody"]["content"].values()
+        )
     for kind, media in operation.get("requestBody", {}).get("content", {}).items():
         if kind.endswith("json") and not media.keys() & {"example", "examples"}:
             media["example"] = sample(document, media["schema"])
+
+
+def _demands(document: Document, schema: Node) -> bool:
+    """Tell whether a body has to say something: one of which all may be left out may be left out itself."""
+    if "$ref" in schema:
+        schema = document["components"]["schemas"][schema["$ref"].removeprefix(_SCHEMAS)]
+    return bool(schema.get("required") or schema.get("anyOf"))
 
 
 def _link(document: Document) -> None:
