@@ -112,7 +112,7 @@ def test_our_containers_can_write_nowhere_but_for_backups_and_gain_nothing(servi
     assert not {"privileged", "user", "network_mode", "cap_add"} & set(made)
     # What people export must outlive the container that wrote it.
     assert made.get("volumes", []) == (["backup:/backup"] if service == "manage" else [])
-    assert set(composition()["volumes"]) == {"database", "backup"}
+    assert set(composition()["volumes"]) == {"database", "backup", "exports"}
 
 
 def test_the_database_is_postgresql_18_with_its_volume_and_no_port() -> None:
