@@ -111,7 +111,7 @@ def test_our_containers_can_write_nowhere_but_for_backups_and_gain_nothing(servi
     assert made["security_opt"] == ["no-new-privileges:true"]
     assert not {"privileged", "user", "network_mode", "cap_add"} & set(made)
     # What people export must outlive the container that wrote it.
-    assert made.get("volumes", []) == (["backup:/backup"] if service == "manage" else [])
+    assert made.get("volumes", []) == {"manage": ["backup:/backup"], "web": ["exports:/exports"]}.get(service, [])
     assert set(composition()["volumes"]) == {"database", "backup", "exports"}
 
 
@@ -203,7 +203,7 @@ def read() -> set[str]:
     """Return the variables that the program and the entry point read."""
     files = [path for app in ("config", "tenants", "audit", "subscriptions") for path in (ROOT / app).rglob("*.py")]
     code = "".join(path.read_text(encoding="utf-8") for path in files if path.name != "typing_settings.py")
-    found = set(re.findall(r'env\.(?:text|flag|whole|choice|words|database)\(\s*["\']([A-Z_]+)["\']', code))
+    found = set(re.findall(r'env\.(?:text|flag|whole|choice|words|database|mail)\(\s*["\']([A-Z_]+)["\']', code))
     found |= set(re.findall(r'os\.environ(?:\.get\(|\[)"([A-Z_]+)"', code))
     found |= set(re.findall(r'^[A-Z_]+ = "([A-Z]+_DATABASE_URL)"$', code, re.MULTILINE))
     return found | set(re.findall(r"\$\{(\w+):-\w+\}", (DOCKER / "entrypoint.sh").read_text(encoding="utf-8")))
