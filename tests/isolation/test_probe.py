@@ -240,7 +240,10 @@ def told(planted: Plant, _actor: Actor) -> list[Ask]:
     }  # fmt: skip
     period = {"range_start": "2026-01-01T00:00:00Z", "range_end": "2030-01-01T00:00:00Z", "actor_ids": [ids["actor"]]}
     bodies: list[dict[str, Any]] = [{"event": event}, period]
-    return [Ask(body={"organization_id": ids[kind], **body}) for kind in ("slug", "tenant") for body in bodies]
+    return [
+        Ask(body={"organization_id": ids[kind], **body}, foreign=ids[kind] != _actor.side)
+        for kind in ("slug", "tenant") for body in bodies
+    ]  # fmt: skip
 
 
 def action_schema(planted: Plant, _actor: Actor) -> list[Ask]:
