@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from functools import lru_cache
-from ipaddress import IPv6Address, ip_address
+from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, ValidationError
@@ -57,7 +57,14 @@ def canonical_address(text: str) -> str | None:
         found = ip_address(text)
     except ValueError:
         return None
-    return None if isinstance(found, IPv6Address) and found.scope_id else str(found)
+    if isinstance(found, IPv6Address):
+        if found.scope_id:
+            return None
+        if found.ipv4_mapped:  # the same host, as it is meant
+            return str(found.ipv4_mapped)
+        if 2**16 <= int(found) < 2**32:  # PostgreSQL says the last four bytes of these so
+            return f"::{IPv4Address(int(found))}"
+    return str(found)
 
 
 Address = Annotated[

@@ -139,7 +139,10 @@ FAULTS = {
         "CREATE TABLE {schema}.audit_log_2099_01 PARTITION OF {schema}.audit_log "
         "FOR VALUES FROM ('03b00000-0000-0000-0000-000000000000') TO ('03b10000-0000-0000-0000-000000000000');"
         "ALTER TABLE {schema}.audit_log_2099_01 OWNER TO {owner}",
-        {sick("trigger.missing_on_partition", "audit_log_2099_01 refuse_truncate")},
+        {
+            sick("trigger.missing_on_partition", "audit_log_2099_01 refuse_truncate"),
+            sick("trigger.missing_on_partition", "audit_log_2099_01 note_entries"),
+        },
     ),
     "a guard that is off": Fault(
         "ALTER TABLE {schema}.audit_user_agent DISABLE TRIGGER refuse_change",

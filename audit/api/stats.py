@@ -106,7 +106,7 @@ def _span(since: datetime, until: datetime, own: dict[str, list[Any]]) -> Span:
     if since >= until:
         raise _refused("since", "This is before `until`.")
     if "width" not in own:
-        return Span(since, until, (until - since) / _number(own, "buckets", MAX_BUCKETS, DEFAULT_BUCKETS))
+        return Span.of(since, until, _number(own, "buckets", MAX_BUCKETS, DEFAULT_BUCKETS))
     if "buckets" in own:
         raise _refused("width", "Leave one of `width` and `buckets` out.")
     match = _WIDTH.fullmatch(own["width"][0]) if len(own["width"]) == 1 else None

@@ -42,6 +42,11 @@ class Span:
     until: datetime
     width: timedelta
 
+    @classmethod
+    def of(cls, since: datetime, until: datetime, buckets: int) -> Span:
+        """Return a span in so many buckets; the last may be some microseconds shorter."""
+        return cls(since, until, timedelta(microseconds=-((since - until) // timedelta(microseconds=buckets))))
+
     @property
     def buckets(self) -> int:
         """How many buckets that makes."""

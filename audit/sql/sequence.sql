@@ -183,10 +183,12 @@ END $$;
 REVOKE ALL ON PROCEDURE guard.sequenced, guard.note, guard.note_missing FROM PUBLIC;
 REVOKE ALL ON FUNCTION guard.append_positions, gate.sequence, gate.index_words FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION guard.append_positions TO "{guard}";
-GRANT EXECUTE ON PROCEDURE guard.note_missing TO "{owner}";
 GRANT EXECUTE ON FUNCTION gate.sequence, gate.index_words TO "{app}";
 ALTER FUNCTION guard.note_entries OWNER TO "{guard}";
 ALTER PROCEDURE guard.note_missing OWNER TO "{guard}";
+SET ROLE "{guard}";
+GRANT EXECUTE ON PROCEDURE guard.note_missing TO "{owner}";
+RESET ROLE;
 -- Whom a function is given to must be able to make one there.
 GRANT CREATE ON SCHEMA gate TO "{guard}";
 ALTER FUNCTION gate.sequence OWNER TO "{guard}";

@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 from world import Api, World
 
 from audit.entry import canonical
+from audit.wire import canonical_address
 
 LOGS = "/api/v1/audit-logs"
 SAFE = 2**53
@@ -91,7 +92,7 @@ TIMES = st.datetimes(datetime(1, 1, 2), datetime(9999, 12, 30), timezones=st.jus
 )
 CONTEXT = st.fixed_dictionaries(
     {
-        "ip": st.ip_addresses().map(str),
+        "ip": st.ip_addresses().map(str).map(canonical_address),
         "user_agent": TEXT.filter(bool),
         "request_id": TEXT.filter(bool).map(lambda text: text[:255]),
         "source": st.just("api"),

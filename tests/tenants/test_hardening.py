@@ -208,7 +208,7 @@ def test_a_tenant_made_in_a_hardened_database_is_protected_from_its_commit_on(wo
         )
     }
     assert protected == {
-        "audit_log", "audit_log_default", "usage_log", "usage_log_default", "audit_user_agent",
+        "audit_log", "audit_log_default", "audit_log_position", "usage_log", "usage_log_default", "audit_user_agent",
         "audit_user_agent_id_seq",
     }  # fmt: skip
     indexes = (

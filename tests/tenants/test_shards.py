@@ -13,6 +13,7 @@ from clones import copied
 from django.db import connections
 from world import World
 
+from audit.integrity import sequencer
 from audit.models import AuditLog, UsageLog
 from audit.usage import record_usage
 from subscriptions.models import PlatformLog, TenantSubscription
@@ -46,11 +47,17 @@ def test_an_event_sent_to_the_api_is_in_the_database_that_the_directory_names_al
 @pytest.mark.parametrize("order", ["asc", "desc"])
 def test_lists_histories_and_single_entries_are_read_there(world: World, other: World, order: str) -> None:
     sent = world.api(key="acme.write").post("/api/v1/audit-logs", EVENT).json()
+    for alias in ("default", "other"):
+        sequencer.sequence(alias)
     reader = world.api(key="acme.read")
     listed = reader.get("/api/v1/audit-logs", order=order, action="invoice.paid").json()["results"]
     assert [entry["id"] for entry in listed] == [sent["id"]]
     assert reader.get("/api/v1/resources/invoice/7/history").json()["results"] == listed
-    assert reader.get(f"/api/v1/audit-logs/{sent['id']}").json() == listed[0]
+    assert (
+        reader.get(f"/api/v1/audit-logs/{sent['id']}").json()
+        == listed[0]
+        == {**sent, "position": listed[0]["position"]}
+    )
     # The control: the same reader finds nothing where the directory does not point.
     world.sql("UPDATE shared.tenants_tenant SET shard = 'default' WHERE slug = 'acme'")
     assert reader.get("/api/v1/audit-logs", order=order, action="invoice.paid").json()["results"] == []

@@ -32,7 +32,7 @@ def count(world: World, wanted: Filter, span: Span, top: int = 100) -> Statistic
 
 def span(entries: list[dict[str, Any]], buckets: int = 7) -> Span:
     first, last = entries[-1]["created_at"], entries[0]["created_at"] + timedelta(microseconds=1)
-    return Span(first, last, (last - first) / buckets)
+    return Span.of(first, last, buckets)
 
 
 @pytest.mark.parametrize("wanted", WANTED)

@@ -40,7 +40,7 @@ def test_the_others_are_revoked_and_that_is_an_entry(world: World) -> None:
     assert bobs.get(TRAIL).status_code == 200
     assert "Telephone" not in client.get(SESSIONS).content.decode()
     (entry,) = [entry for entry in told(world) if entry.action == "user.sessions_revoked"]
-    (ended,) = entry.changes["sessions"]["old"]
+    (ended,) = entry.all_changes["sessions"]["old"]
     assert (ended["user_agent"], entry.actor_label) == ("Telephone", address("alice"))
 
 
@@ -90,7 +90,7 @@ def test_an_address_changes_once_the_new_one_is_confirmed(world: World) -> None:
     ]
     assert actions(world) == ["user.signed_in", "user.email_change_requested", "user.email_changed"]
     changed = told(world)[-1]
-    assert changed.changes == {"email": {"old": address("alice"), "new": NEW}}
+    assert changed.all_changes == {"email": {"old": address("alice"), "new": NEW}}
     post.wait()
     assert any(message.to == [address("alice")] for message in mail.outbox)
 
