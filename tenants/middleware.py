@@ -128,7 +128,7 @@ class UnitOfWork:
 
     def _outside(self, request: HttpRequest, caller: Caller | None) -> HttpResponseBase:
         response = self.get_response(request)
-        if response.status_code == 403 and caller and caller.tenant:  # noqa: PLR2004
+        if response.status_code == 403 and caller:  # noqa: PLR2004
             _record_denial(request, caller)
         return response
 

@@ -43,6 +43,7 @@ class Right(StrEnum):
     ADMINISTER = "administer members, keys and settings of the tenant"
     READ_USAGE = "read usage, quotas and the subscription"
     READ_TENANTS = "read tenants and plans"
+    READ_TENANT_TRAIL = "read a tenant's trail, with a reason"
     CHANGE_SUBSCRIPTION = "change a subscription"
     CHANGE_PLANS = "change what plans allow"
     READ_PLATFORM_LOG = "read the platform log"
@@ -66,7 +67,7 @@ _STAFF = frozenset({Right.READ_USAGE, Right.READ_TENANTS, Right.READ_PLATFORM_LO
 _BILLING = _STAFF | {Right.CHANGE_SUBSCRIPTION}
 
 RIGHTS_OF_STAFF: dict[str, frozenset[Right]] = {
-    StaffRole.SUPPORT: _STAFF,
+    StaffRole.SUPPORT: _STAFF | {Right.READ_TENANT_TRAIL},
     StaffRole.BILLING: _BILLING,
-    StaffRole.ADMIN: _BILLING | {Right.ADMINISTER_PEOPLE, Right.CHANGE_PLANS},
+    StaffRole.ADMIN: _BILLING | {Right.READ_TENANT_TRAIL, Right.EXPORT, Right.ADMINISTER_PEOPLE, Right.CHANGE_PLANS},
 }

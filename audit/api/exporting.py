@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Any, ClassVar
+from uuid import UUID
 
 from django.http import StreamingHttpResponse
 from django.utils import timezone
@@ -18,6 +19,7 @@ from tenants.api.routes import problems
 from tenants.roles import Right
 
 EXPORTING = frozenset({Right.EXPORT})
+FILE = asking.files(200, "The file, oldest entry first.")
 
 
 class AsAsked(BaseContentNegotiation):
@@ -42,10 +44,7 @@ class ExportView(TrailView):
     @extend_schema(
         operation_id="audit_logs_export",
         parameters=asking.DESCRIBED,
-        responses={
-            **asking.files(200, "The file, oldest entry first."),
-            **problems(400, 401, 403, 503),
-        },
+        responses={**FILE, **problems(400, 401, 403, 503)},
     )
     def get(self, request: Request) -> StreamingHttpResponse:
         """Export the entries that a filter lets through, as a file; what comes meanwhile is not in it.
@@ -55,13 +54,18 @@ class ExportView(TrailView):
         asked, tenant = asking.read(request.query_params), self.tenant()
         until = export.bound()
         export.record("trail.exported", asked.told())
-        found = export.pages(export.reopened(), asked.filter, until)
-        return StreamingHttpResponse(
-            Outgoing(export.stream(asked.form, found, compress=asked.compress)),
-            content_type=asked.media_type,
-            headers={
-                "Content-Disposition": f'attachment; filename="{asked.file_name(tenant.slug, timezone.now())}"',
-                "Cache-Control": "no-store",
-                "X-Accel-Buffering": "no",
-            },
-        )
+        return answer(asked, export.reopened(), until, tenant.slug)
+
+
+def answer(asked: asking.Export, unit: export.Unit, until: UUID, slug: str) -> StreamingHttpResponse:
+    """Answer the file of the entries before an id; each page is read in a `unit` of its own. Raises TooManyFiles."""
+    found = export.pages(unit, asked.filter, until)
+    return StreamingHttpResponse(
+        Outgoing(export.stream(asked.form, found, compress=asked.compress)),
+        content_type=asked.media_type,
+        headers={
+            "Content-Disposition": f'attachment; filename="{asked.file_name(slug, timezone.now())}"',
+            "Cache-Control": "no-store",
+            "X-Accel-Buffering": "no",
+        },
+    )

@@ -12,8 +12,10 @@ from rest_framework.response import Response
 from audit import catalogue, formats, query
 from audit.api.filters import END, Asked, bad_cursor
 from audit.api.representation import represent
-from audit.entry import EntryQuerySet
+from audit.entry import EntryQuerySet, as_uuid
+from audit.integrity.positions import locate
 from tenants.context import TenantLike
+from tenants.errors import NotFound
 
 MEDIA_TYPE = "application/vnd.daybook.{}+json"
 PARTIAL = MEDIA_TYPE.format("partial")
@@ -57,6 +59,16 @@ def answer(
         "cold": False,
     }
     return Response(body, content_type=media_type(asked))
+
+
+def answer_one(asked: Asked, entries: EntryQuerySet, entry_id: str, tenant: TenantLike) -> Response:
+    """Answer the one of a tenant's `entries` that has an id. Raises NotFound."""
+    key = as_uuid(entry_id)
+    entry = entries.select_related("agent").filter(pk=key).first() if key else None
+    if entry is None:
+        raise NotFound
+    locate([entry])
+    return Response(shown([represent(entry, tenant)], asked)[0], content_type=media_type(asked))
 
 
 def _place(asked: Asked, entries: EntryQuerySet, bound: tuple[object, ...]) -> query.Place | None:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any
 
+from django.http import QueryDict
 from django.utils import timezone
 from drf_spectacular.utils import OpenApiParameter, extend_schema
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
@@ -14,6 +16,8 @@ from rest_framework.response import Response
 
 from audit.api import filters, parameters
 from audit.api.views import ShowingView
+from audit.entry import EntryQuerySet
+from audit.query import Filter
 from audit.query.statistics import Span, Statistics, statistics
 from tenants.api.routes import problems
 from tenants.api.wire import rendered
@@ -70,21 +74,33 @@ class StatsAnswer(_Answer):
     outcomes: list[ValueAnswer]
 
 
+DESCRIBED = [
+    *parameters.described(filters.FILTER),
+    parameters.number("buckets", MAX_BUCKETS, DEFAULT_BUCKETS, "How many buckets of time."),
+    OpenApiParameter(
+        "width",
+        {"type": "string", "pattern": "^[1-9][0-9]{0,5}[smhd]$"},
+        description=f"In place of `buckets`: how wide they are, as in `15m` or `1d`; {MAX_BUCKETS} at most.",
+    ),
+    parameters.number("top", MAX_TOP, DEFAULT_TOP, "How many values of each kind."),
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Counted:
+    """What is asked to be counted: which entries, in which buckets, how many values of each kind."""
+
+    filter: Filter
+    span: Span
+    top: int
+
+
 class StatsView(ShowingView):
     """The trail in numbers."""
 
     @extend_schema(
         operation_id="audit_logs_stats",
-        parameters=[
-            *parameters.described(filters.FILTER),
-            parameters.number("buckets", MAX_BUCKETS, DEFAULT_BUCKETS, "How many buckets of time."),
-            OpenApiParameter(
-                "width",
-                {"type": "string", "pattern": "^[1-9][0-9]{0,5}[smhd]$"},
-                description=f"In place of `buckets`: how wide they are, as in `15m` or `1d`; {MAX_BUCKETS} at most.",
-            ),
-            parameters.number("top", MAX_TOP, DEFAULT_TOP, "How many values of each kind."),
-        ],
+        parameters=DESCRIBED,
         responses={200: StatsAnswer, **problems(400, 401, 403)},
     )
     def get(self, request: Request) -> Response:
@@ -93,13 +109,22 @@ class StatsView(ShowingView):
         Without `since` it is about the thirty days before `until`, without that before now. Many entries are
         estimated from a sample; then `approximate` is true.
         """
-        sent = request.query_params.copy()
-        own = {name: sent.pop(name) for name in _OWN if name in sent}
-        wanted = filters.read(sent, filters.FILTER).filter
-        until = wanted.until or timezone.now()
-        span = _span(wanted.since or until - timedelta(days=DAYS), until, own)
-        counted = statistics(self.visible(request), wanted, span, _number(own, "top", MAX_TOP, DEFAULT_TOP))
-        return Response(_told(span, counted))
+        return Response(counts(read(request.query_params), self.visible(request)))
+
+
+def read(sent: QueryDict) -> Counted:
+    """Return what parameters ask to be counted. Raises BadInput, which names each fault."""
+    rest = sent.copy()
+    own = {name: rest.pop(name) for name in _OWN if name in rest}
+    wanted = filters.read(rest, filters.FILTER).filter
+    until = wanted.until or timezone.now()
+    span = _span(wanted.since or until - timedelta(days=DAYS), until, own)
+    return Counted(wanted, span, _number(own, "top", MAX_TOP, DEFAULT_TOP))
+
+
+def counts(asked: Counted, entries: EntryQuerySet) -> dict[str, Any]:
+    """Return the counts of those of these entries that are asked for."""
+    return _told(asked.span, statistics(entries, asked.filter, asked.span, asked.top))
 
 
 def _span(since: datetime, until: datetime, own: dict[str, list[Any]]) -> Span:

@@ -26,8 +26,7 @@ from audit.api.representation import (
     WriteAnswer,
     represent,
 )
-from audit.entry import EntryQuerySet, as_uuid
-from audit.integrity.positions import locate
+from audit.entry import EntryQuerySet
 from audit.models import AuditLog
 from audit.wire import EventInput
 from tenants.api.base import ClosedView
@@ -197,13 +196,7 @@ class AuditLogView(ShowingView):
     def get(self, request: Request, entry_id: str) -> Response:
         """Read one entry by its id."""
         asked = filters.read(request.query_params, filters.ONE)
-        key = as_uuid(entry_id)
-        entry = self.visible(request).select_related("agent").filter(pk=key).first() if key else None
-        if entry is None:
-            raise NotFound
-        locate([entry])
-        shown = paging.shown([represent(entry, self.tenant())], asked)[0]
-        return Response(shown, content_type=paging.media_type(asked))
+        return paging.answer_one(asked, self.visible(request), entry_id, self.tenant())
 
 
 class ResourceHistoryView(ShowingView):

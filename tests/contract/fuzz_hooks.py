@@ -1,6 +1,7 @@
 """What schemathesis is told of this API beyond its document. It runs in schemathesis' process, which loads it by path.
 
-`DAYBOOK_FUZZ` is `{"log": path, "ids": {parameter: id}}`: where to write a line for each answer, and ids that exist.
+`DAYBOOK_FUZZ` is `{"log": path, "ids": {parameter: id}}`: where to write a line for each answer, and ids that exist; an
+id for one path alone is there under `PATH PARAMETER`.
 """
 
 from __future__ import annotations
@@ -38,11 +39,12 @@ for name, strategy in FORMATS.items():
 @schemathesis.hook
 def before_add_examples(context: Any, examples: list[Any]) -> None:
     """Ask each operation once for what exists."""
-    names = {it.name for it in context.operation.path_parameters}
-    if names and names <= TOLD["ids"].keys():
-        found = {name: TOLD["ids"][name] for name in names}
+    names, ids = {it.name for it in context.operation.path_parameters}, TOLD["ids"]
+    if names and names <= ids.keys():
+        found = {name: ids.get(f"{context.operation.path} {name}", ids[name]) for name in names}
+        needed = {it.name: it.definition["example"] for it in context.operation.query if it.is_required}
         bodies = [{"body": it.body, "media_type": it.media_type} for it in examples[:1] if it.method != "GET"]
-        examples.append(context.operation.Case(path_parameters=found, **(bodies[0] if bodies else {})))
+        examples.append(context.operation.Case(path_parameters=found, query=needed, **(bodies[0] if bodies else {})))
 
 
 @schemathesis.hook

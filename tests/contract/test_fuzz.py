@@ -121,7 +121,9 @@ def test_a_tenants_api_keeps_its_document(new_server: Running, tmp_path: Path) -
 
 def test_the_platforms_api_keeps_its_document(new_server: Running, tmp_path: Path) -> None:
     log = ask(new_server, "sam", "/api/v1/platform/platform-logs?limit=1")["results"][0]
-    ids = {"entry_id": log["id"], "tenant": "acme"}
+    trail = "/api/v1/platform/tenants/{tenant}/audit-logs"
+    own = ask(new_server, "sam", f"{trail.format(tenant='acme')}?limit=1&reason=fuzz")["results"][0]
+    ids = {"entry_id": log["id"], f"{trail}/{{entry_id}} entry_id": own["id"], "tenant": "acme"}
     run = fuzz(new_server, tmp_path, "platform", "sam", ids, "--include-path-regex", "/platform/")
     check(run, labels("platform", "/platform/"))
 

@@ -36,7 +36,7 @@ from subscriptions.models import TenantSubscription
 from tenants import callers, gate, permissions
 from tenants.context import SYSTEM, tenant_scope
 from tenants.models import ApiKey, Domain, Invitation, Membership, Tenant, User
-from tenants.roles import Role
+from tenants.roles import RIGHTS_OF_STAFF, Right, Role
 
 NAMES = ["nobody", *PEOPLE, *STAFF]
 NAMES += ["view acme", "view globex"]
@@ -118,6 +118,23 @@ def asked_for(planted: Plant, _actor: Actor) -> list[Ask]:
 def unsigned(planted: Plant, _actor: Actor) -> list[Ask]:
     """Fetch a foreign file without a link, and with what is none."""
     return [Ask({"export_id": planted.ids["export"]}, query) for query in ({}, {"link": planted.ids["export"]})]
+
+
+def for_a_reason(query: dict[str, str], **in_path: str) -> Probe:
+    """Ask for a part of a foreign trail without a reason, and with one: but for staff who are shown it then."""
+
+    def asks(planted: Plant, actor: Actor) -> list[Ask]:
+        name = actor.name.removeprefix("key ")
+        reasons: list[dict[str, str]] = [{}, {"reason": " "}, {"reason": "a probe"}]
+        if Right.READ_TENANT_TRAIL in RIGHTS_OF_STAFF.get(STAFF.get(name, ""), ()):
+            reasons.pop()
+        more = {name: planted.ids[kind] for name, kind in in_path.items()}
+        return [
+            Ask({"tenant": planted.ids[kind], **more}, {**query, **reason})
+            for kind in ("slug", "tenant") for reason in reasons
+        ]  # fmt: skip
+
+    return asks
 
 
 def change_plan(planted: Plant, _actor: Actor) -> list[Ask]:
@@ -303,6 +320,10 @@ PROBES: dict[str, Probe] = {
     "GET api/v1/platform/tenants": lists(),
     "GET api/v1/platform/tenants/<str:tenant>/subscription": by_ids("tenant", "slug", "tenant"),
     "POST api/v1/platform/tenants/<str:tenant>/subscription/change-plan": change_plan,
+    "GET api/v1/platform/tenants/<str:tenant>/audit-logs": for_a_reason({}),
+    "GET api/v1/platform/tenants/<str:tenant>/audit-logs/stats": for_a_reason({}),
+    "GET api/v1/platform/tenants/<str:tenant>/audit-logs/export": for_a_reason({"format": "jsonl"}),
+    "GET api/v1/platform/tenants/<str:tenant>/audit-logs/<str:entry_id>": for_a_reason({}, entry_id="entry"),
     "GET api/v1/platform/platform-logs": lists(),
     "GET api/v1/platform/platform-logs/<str:entry_id>": by_ids("entry_id", "entry", "first"),
     "POST audit_logs/events": told, "POST audit_logs/exports": told,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from django.db import DatabaseError
@@ -12,9 +13,10 @@ from world import World
 
 from audit.entry import first_id
 from audit.models import AuditLog
-from tenants.auditing import read_tenant
+from tenants import auditing
+from tenants.auditing import Reading, read_tenant
 from tenants.context import enter_tenant
-from tenants.errors import BadInput, ScopeConflict
+from tenants.errors import BadInput, Refused, ScopeConflict
 from tenants.recording import record
 
 WHY = "Ticket 4711: who deleted the project?"
@@ -154,3 +156,27 @@ def test_an_entry_that_is_no_reason_of_now_opens_nothing(trails: World, change: 
     trails.sql(f"UPDATE shared.platform_log SET {change.format(old=repr(str(old)))} WHERE id = %s", why)
     with trails.platform("sam"), enter_tenant(acme, reason=old if "id = {" in change else why):
         assert seen() == []
+
+
+def test_whoever_goes_on_reading_says_why_once_and_again_when_the_reason_is_too_old(trails: World) -> None:
+    acme, sam = trails.acme, trails.actor("sam")
+    unit = Reading(acme, sam, WHY)
+    for _ in range(2):
+        with unit():
+            assert len(seen()) == 2
+    assert len(reasons(trails, "acme")) == 2
+    trails.sql("ALTER TABLE shared.platform_log DISABLE TRIGGER USER")
+    trails.sql(
+        "UPDATE shared.platform_log SET id = guard.first_id(now() - interval '11 minutes') WHERE id = %s", unit._why
+    )
+    with unit():
+        assert len(seen()) == 2
+    assert len(reasons(trails, "acme")) == 4
+
+
+def test_a_reason_that_does_not_count_is_refused_and_shows_no_empty_trail(
+    trails: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(auditing, "record", lambda *_anything, **_more: uuid4())
+    with pytest.raises(Refused), reading(trails, "acme"):
+        pytest.fail("It was opened.")
