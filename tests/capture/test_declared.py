@@ -377,5 +377,8 @@ def test_each_declaration_is_held_by_the_migrations_of_one_application() -> None
     assert found["subscriptions"].keys() == {
         "subscriptions_plan",
         "subscriptions_tenantsubscription",
-        *(f"tenants_{name}" for name in ("apikey", "credential", "domain", "membership", "tenant", "user")),
+        *(
+            f"tenants_{name}"
+            for name in ("apikey", "credential", "domain", "invitation", "membership", "tenant", "user")
+        ),
     }

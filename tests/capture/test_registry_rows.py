@@ -123,6 +123,12 @@ def update(psql: Session, spec: Spec, whose: str | None, value: Any) -> Column:
 def populated(world: World) -> World:
     """The world with two rows of each model."""
     populate(world)
+    world.sql(
+        "INSERT INTO shared.tenants_invitation (tenant_id, email, role, expires_at, created_by_type, created_by_id, "
+        "created_by_label) SELECT %s, name || '@new.example', 'member', now() + interval '1 day', 'system', 'x', '' "
+        "FROM unnest(ARRAY['a', 'b']) AS name",
+        world.acme.id,
+    )
     return world
 
 
@@ -143,6 +149,7 @@ def test_every_captured_model_is_in_the_list(populated: World) -> None:
         "tenants_apikey",
         "tenants_credential",
         "tenants_domain",
+        "tenants_invitation",
         "tenants_membership",
         "tenants_tenant",
         "tenants_user",
