@@ -20,7 +20,7 @@ PARTS = ("creation", "stall", "migration", "doctor", "export", "memory")
 # Those of `capture`; reads are measured only when they are asked for.
 CAPTURE = ("writes", "size", "reads")
 # Those of `api`.
-API = ("ingest", "reads")
+API = ("ingest", "reads", "export")
 PARTED = ("tenants", "capture", "api")
 
 

@@ -8,6 +8,7 @@ processes may run, any of them may be killed at any time, and what it had begun 
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -61,10 +62,11 @@ class Engine:
             thread.start()
 
     def stop(self, wait: float = 5.0) -> None:
-        """End after what each job is at, or leave it to the next process after `wait` seconds."""
+        """End after what each job is at, or leave it to the next process after `wait` seconds in all."""
         self._over.set()
+        until = time.monotonic() + wait
         for thread in self._threads:
-            thread.join(wait)
+            thread.join(max(0.0, until - time.monotonic()))
 
     def _work(self, job: Job) -> None:
         pause = job.every

@@ -59,7 +59,7 @@ RIGHTS_OF_ROLE: dict[str, frozenset[Right]] = {
     Role.MEMBER: frozenset({Right.READ_OWN}),
 }
 RIGHTS_OF_SCOPE: dict[str, frozenset[Right]] = {
-    KeyScope.READ: frozenset({Right.READ_TRAIL, Right.READ_USAGE}),
+    KeyScope.READ: frozenset({Right.READ_TRAIL, Right.EXPORT, Right.READ_USAGE}),
     KeyScope.WRITE: frozenset({Right.WRITE_EVENTS}),
     KeyScope.ADMIN: _EVERYTHING,
 }

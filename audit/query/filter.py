@@ -69,14 +69,16 @@ class Filter:
 
     @property
     def walked(self) -> bool:
-        """Whether an index holds what is met in the order of ids, or so little is met that it can be sorted."""
-        said = {one.name for one in fields(self) if getattr(self, one.name)} - {"since", "until"}
-        return said <= _INDEXED and all(self._plain(name) for name in said)
+        """Whether one index holds what is met in the order of ids: a page costs what it shows."""
+        return self.simple and self._said() in _WALKED
 
     @property
-    def everything(self) -> bool:
-        """Whether nothing is asked but, at most, times."""
-        return not any(getattr(self, one.name) for one in fields(self) if one.name not in {"since", "until"})
+    def simple(self) -> bool:
+        """Whether each field has one plain value that an index finds, so that most pages are cheap."""
+        return self._said() <= _INDEXED and all(self._plain(name) for name in self._said())
+
+    def _said(self) -> set[str]:
+        return {one.name for one in fields(self) if getattr(self, one.name)} - {"since", "until"}
 
     def _plain(self, name: str) -> bool:
         values = getattr(self, name)
@@ -84,6 +86,8 @@ class Filter:
         return len(values) == 1 and not (term(values[0]).prefix or term(values[0]).excluded) and rare
 
 
+# What is walked by itself, and what an index finds at all.
+_WALKED: tuple[set[str], ...] = (set(), {"actor"}, {"action"}, {"outcome"}, {"resource_type", "resource_id"})
 _INDEXED = {"action", "actor", "resource_type", "resource_id", "outcome", "request_id", "transaction"}
 
 

@@ -100,7 +100,8 @@ class _Searched(Func):
 
 
 class _HasWords(_Searched):
-    template = "(guard.words({text}) @> guard.words(guard.plain({sought})))"
+    # What has no word for the database is met by nothing.
+    template = "(guard.words({text}) @> nullif(guard.words(guard.plain({sought})), '{{}}'))"
 
 
 class _HasPhrase(_Searched):

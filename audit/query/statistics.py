@@ -73,7 +73,7 @@ def statistics(entries: EntryQuerySet, wanted: Filter, span: Span, top: int) -> 
         # An index finds these, so counting them costs what they are, not what the trail is.
         found = _count(matching(entries if few is None else few, wanted), span, EXACT + 1)
         if found.total <= EXACT:
-            return _top(found, top, 1)
+            return _top(found, top)
     step = max(1, (last - first) // (most // BLOCK))
     sample, factor = _sample(positions, range(first, last + 1, step)), float(step)
     return _top(_count(matching(entries.among(sample), wanted), span, None), top, factor)
@@ -115,11 +115,11 @@ def _count(found: EntryQuerySet, span: Span, most: int | None) -> Statistics:
     return Statistics(sum(buckets), approximate=False, buckets=buckets, facets=facets)
 
 
-def _top(found: Statistics, top: int, factor: float) -> Statistics:
-    """Return what was counted, of each facet the most frequent values, as estimates of the whole if it was a sample."""
+def _top(found: Statistics, top: int, factor: float | None = None) -> Statistics:
+    """Return the most frequent values of what was counted; estimates, if it was a sample of one in `factor` rows."""
 
     def scaled(count: int) -> int:
-        return round(count * factor)
+        return round(count * (factor or 1))
 
     facets = {name: [(value, scaled(count)) for value, count in rows[:top]] for name, rows in found.facets.items()}
-    return Statistics(scaled(found.total), factor > 1, [*map(scaled, found.buckets)], facets)
+    return Statistics(scaled(found.total), factor is not None, [*map(scaled, found.buckets)], facets)

@@ -16,6 +16,9 @@ from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
+from django.db import OperationalError, connections, transaction
+from psycopg.errors import QueryCanceled
+
 from audit.entry import EntryQuerySet, first_id_of
 from audit.integrity.positions import BLOCK, Positions, locate
 from audit.query import search
@@ -26,6 +29,8 @@ from audit.query.windows import Clock, Windows
 # How many entries are looked up one by one, and how many a window may let through.
 _FEW = 1024
 _MOST = 4000
+# Milliseconds for a walk of which no one index says that it is short.
+_SOON = 60
 
 
 class Order(StrEnum):
@@ -96,10 +101,13 @@ def _ahead(entries: EntryQuerySet, wanted: Filter, place: Place, count: int) -> 
     lookups = {"<": "id__lt", "<=": "id__lte", ">": "id__gt", ">=": "id__gte"}
     here = entries.filter(**{lookups[place.side]: place.id}) if place.id else entries
     ascending = place.side.startswith(">")
-    if wanted.walked:
-        return list(matching(here, wanted).by_id(ascending=ascending)[:count]), None
+    if wanted.simple:
+        nearest = matching(here, wanted).by_id(ascending=ascending)[:count]
+        rows = list(nearest) if wanted.walked else _in_time(nearest)
+        if rows is not None:
+            return rows, None
     windows = Windows(Positions(entries.model, entries.db), wanted, place)
-    rows: list[Any] = []
+    rows = []
     for low, high in windows:
         part = _within(here, low, high)
         if wanted.q is not None:
@@ -114,6 +122,20 @@ def _ahead(entries: EntryQuerySet, wanted: Filter, place: Place, count: int) -> 
         if len(rows) >= count:
             return rows, None
     return rows, windows.edge
+
+
+def _in_time(nearest: EntryQuerySet) -> list[Any] | None:
+    """Return entries if the database finds them soon, as it does but where values that are frequent meet rarely."""
+    try:
+        with transaction.atomic(using=nearest.db), connections[nearest.db].cursor() as cursor:
+            cursor.execute(f"SET LOCAL statement_timeout = {_SOON}")
+            rows = list(nearest)
+            cursor.execute("SET LOCAL statement_timeout TO DEFAULT")
+            return rows
+    except OperationalError as error:
+        if not isinstance(error.__cause__, QueryCanceled):
+            raise
+        return None
 
 
 def _within(entries: EntryQuerySet, low: UUID | None, high: UUID | None) -> EntryQuerySet:
@@ -156,23 +178,29 @@ class _Line:
         Downwards, `start` itself is not among them.
         """
         clock, at = Clock(max(BLOCK, min(_FEW, count))), start
-        rows: list[Any] = []
-        while at != stop and len(rows) < count and not clock.over():
+        found: list[tuple[int, UUID]] = []
+        while at != stop and len(found) < count and not clock.over():
             to = min(stop, at + clock.size) if stop > at else max(stop, at - clock.size)
             part = self._part(min(at, to), max(at, to))
             if part is None:
                 clock.narrow()
                 continue
-            rows += part if stop > at else part[::-1]
+            found += part if stop > at else part[::-1]
             at = to
             clock.done()
-        return rows[:count], at
+        return self._entries_at(found[:count]), at
 
-    def _part(self, start: int, stop: int) -> list[Any] | None:
-        """Return the wanted entries of some positions, in their order; None: they are too many to look at at once."""
+    def _entries_at(self, places: list[tuple[int, UUID]]) -> list[Any]:
+        found = {entry.id: entry for entry in self._entries.among([key for _, key in places])}
+        for position, key in places:
+            found[key].position = position
+        return [found[key] for _, key in places]
+
+    def _part(self, start: int, stop: int) -> list[tuple[int, UUID]] | None:
+        """Return places and ids of the wanted entries of some positions, in their order; None: they are too many."""
         if stop - start <= _FEW:
             where = {key: start + n for n, key in enumerate(self.positions.ids(start, stop))}
-            found = list(matching(self._entries.among([*where]), self._wanted))
+            found = self._ids(self._entries.among([*where]), None)
         else:
             low, high = self.positions.span(start, stop)
             part = _within(self._entries, first_id_of(low), first_id_of(high))
@@ -181,11 +209,11 @@ class _Line:
                 if ids is None:
                     return None
                 part = part.among(ids)
-            found = list(matching(part, self._wanted).by_id(ascending=True)[: _MOST + 1])
+            found = self._ids(part, _MOST + 1)
             if len(found) > _MOST:
                 return None
-            where = self.positions.of([entry.id for entry in found])
-        for entry in found:
-            entry.position = where.get(entry.id)
-        inside = [entry for entry in found if entry.position is not None and start <= entry.position < stop]
-        return sorted(inside, key=lambda entry: entry.position)
+            where = self.positions.of(found)
+        return sorted((where[key], key) for key in found if start <= where.get(key, -1) < stop)
+
+    def _ids(self, entries: EntryQuerySet, most: int | None) -> list[UUID]:
+        return list(matching(entries, self._wanted).by_id(ascending=True).values_list("id", flat=True)[:most])

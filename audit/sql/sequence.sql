@@ -164,6 +164,7 @@ BEGIN
   END IF;
   FOR trail IN WITH batch AS (DELETE FROM guard.unindexed RETURNING unindexed.trail) SELECT DISTINCT batch.trail FROM batch LOOP
     CONTINUE WHEN trail::text ~ '^\d+$';
+    BEGIN
     EXECUTE format('INSERT INTO %1$s_words (number, words)
       SELECT p.number, ARRAY(SELECT DISTINCT hashtext(word) FROM %1$s AS e CROSS JOIN unnest(guard.words(guard.searchable(
                e.actor_label, e.impersonator_label, e.resource_label, e.description, e.targets, e.changes, e.personal))) AS word
@@ -172,6 +173,11 @@ BEGIN
        WHERE cardinality(p.ids) = {block} AND p.number > coalesce((SELECT max(number) FROM %1$s_words), -1)
        ORDER BY p.number LIMIT $1', trail) USING most;
     GET DIAGNOSTICS rows = ROW_COUNT;
+    EXCEPTION WHEN OTHERS THEN
+      RAISE WARNING 'The words of the trail % cannot be indexed: %', trail, SQLERRM;
+      rows := 0;
+      INSERT INTO guard.unindexed (trail) VALUES (trail);
+    END;
     IF rows = most THEN
       INSERT INTO guard.unindexed (trail) VALUES (trail);
     END IF;

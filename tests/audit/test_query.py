@@ -10,6 +10,8 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
+from django.db import connection
+from django.db.models.expressions import RawSQL
 from leaves import corpus_lines
 from trails import fill, generated, oracle
 from world import World
@@ -18,7 +20,7 @@ from audit import query
 from audit.events import Event, Outcome
 from audit.importers import FORMATS, Unmappable
 from audit.models import AuditLog
-from audit.query import Filter, Order, Place, literally
+from audit.query import Filter, Order, Place, literally, walk
 
 
 def corpus() -> Iterator[Event]:
@@ -89,6 +91,26 @@ def check_against_oracle(world: World, entries: list[dict[str, Any]]) -> None:
 
 def test_each_filter_and_fifty_pairs_equal_the_oracle_over_generated_events(world: World) -> None:
     check_against_oracle(world, fill(world, generated(400)))
+
+
+def test_they_equal_it_also_where_the_database_finds_nothing_soon(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(walk, "_in_time", lambda _nearest: None)
+    check_against_oracle(world, fill(world, generated(200)))
+
+
+def test_a_walk_that_takes_long_is_given_up_and_leaves_its_unit_as_it_was(world: World) -> None:
+    with world.scope("acme"):
+        slow = AuditLog.objects.annotate(slept=RawSQL("SELECT pg_sleep(1)::text", [])).order_by("-id")[:1]
+        assert walk._in_time(slow) is None
+        with connection.cursor() as cursor:
+            cursor.execute("SHOW statement_timeout")
+            assert cursor.fetchone() == ("15s",)
+        assert walk._in_time(AuditLog.objects.order_by("-id")[:1])
+        with connection.cursor() as cursor:
+            cursor.execute("SHOW statement_timeout")
+            assert cursor.fetchone() == ("15s",)
 
 
 def test_each_filter_and_fifty_pairs_equal_the_oracle_over_the_corpus(world: World) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import threading
 from typing import Any
 
@@ -16,10 +17,12 @@ class Command(PlainCommand):
 
     def handle(self, *_args: Any, **_options: Any) -> None:
         """Run until a signal ends the process."""
+        over = threading.Event()
+        # Also where whoever started it ignores Ctrl-C, as a shell does for what runs in its background.
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, lambda _number, _frame: over.set())
         engine = jobs.Engine(jobs.schedule())
         engine.start()
         self.stdout.write("Running. Ctrl-C or SIGTERM ends it.")
-        try:
-            threading.Event().wait()
-        finally:
-            engine.stop()
+        over.wait()
+        engine.stop()

@@ -145,3 +145,25 @@ def test_a_page_whose_time_is_up_is_short_and_goes_on(world: World, monkeypatch:
 def test_a_query_without_a_word_to_look_for_is_refused(words: str) -> None:
     with pytest.raises(ValueError, match="needs a word"):
         search.read(words)
+
+
+@pytest.mark.parametrize("words", ["٣", "௧", "৳৪"])
+def test_what_has_no_word_for_the_database_is_met_by_nothing(world: World, words: str) -> None:
+    write(world, [Event(action="a", resource=Party("t", "1", "label"))])
+    world.sequence()
+    assert found(world, words) == []
+    assert found(world, words, Order.ASC) == []
+
+
+def test_a_trail_whose_words_cannot_be_indexed_holds_up_no_other(world: World) -> None:
+    from audit.integrity import sequencer
+
+    write(world, [Event(action="a", resource=Party("t", "1", "needle"))] * 70)
+    with world.scope("globex"):
+        ledger.append(AuditLog, [Event(action="a", resource=Party("t", "1"))] * 70)
+    while sequencer.sequence():
+        pass
+    world.sql(f"ALTER TABLE {world.globex.schema_name}.audit_log_words RENAME TO gone")
+    sequencer.index_words()
+    assert world.sql(f"SELECT count(*) FROM {world.acme.schema_name}.audit_log_words")[0][0] >= 1
+    assert world.sql("SELECT trail::text FROM guard.unindexed") == [(f"{world.globex.schema_name}.audit_log",)]
