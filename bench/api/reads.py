@@ -16,6 +16,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 from bench import fill
+from bench.api.ingest import _key
 from bench.api.served import Client, served
 from bench.base import Bench, Figure, percentile
 from bench.page import _id, _moment, _person, _resource
@@ -170,11 +171,12 @@ def _stats(bench: Bench, client: Client, name: str, choose: Choose) -> Figure:
 
 def _lag(bench: Bench, port: int) -> Figure:
     """Measure from the answer of a write to the page of a poller that shows it, with writers of one event each."""
+    key = _key(bench)
     over, written, lags = threading.Event(), dict[str, float](), list[float]()
     body = json.dumps({"action": "a", "resource": {"type": "t"}}).encode()
 
     def write() -> None:
-        client = Client(port, bench.key)
+        client = Client(port, key)
         client.connect()
         while not over.is_set():
             _status, answer = client.send("POST", LOGS, body)
