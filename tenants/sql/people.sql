@@ -49,7 +49,9 @@ BEGIN
     RETURN NULL;
   END IF;
   made := guard.issue_key(old.name, prefix, digest, old.scopes,
-                          coalesce(expires_at, now() + (old.expires_at - old.created_at)));
+                          coalesce(expires_at, CASE WHEN old.expires_at IS NOT NULL THEN
+                            -- The end of what a program's calendar has.
+                            least(now() + (old.expires_at - old.created_at), '9999-12-31 23:59:59+00') END));
   UPDATE tenants_apikey k SET replaced_by_id = made, expires_at = least(k.expires_at, now() + overlap)
    WHERE k.id = old.id;
   RETURN made;

@@ -183,6 +183,17 @@ def test_an_overlap_never_makes_the_old_key_last_longer(world: World) -> None:
     assert timedelta(minutes=59) < length <= timedelta(hours=1, seconds=1)
 
 
+def test_the_key_after_one_of_the_last_year_lasts_as_long_as_a_time_can(world: World) -> None:
+    _, new = rotated(world, made(world, expires_at="9999-12-31T23:59:59Z"))
+    assert new["expires_at"] == "9999-12-31T23:59:59.000000Z"
+    assert works(world, new["secret"])
+
+
+def test_the_key_after_one_without_end_has_none(world: World) -> None:
+    _, new = rotated(world, made(world))
+    assert new["expires_at"] is None
+
+
 def test_a_new_key_may_be_given_an_expiry_of_its_own(world: World) -> None:
     wanted = (datetime.now(UTC) + timedelta(days=9)).isoformat()
     assert datetime.fromisoformat(rotated(world, made(world), expires_at=wanted)[1]["expires_at"]).isoformat() == wanted
