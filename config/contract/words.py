@@ -150,8 +150,9 @@ from now on.
 
 ## Safe retries
 
-A POST that is sent again with the same `Idempotency-Key` within 24 hours gets its first answer again, with
-`Idempotency-Replayed: true`, and does nothing. An event may also have an `idempotency_key` of its own.
+A POST of events or of an export that is sent again with the same `Idempotency-Key` within 24 hours gets its first
+answer again, with `Idempotency-Replayed: true`, and does nothing. Keys, viewer tokens and invitations refuse the
+header: their answers are kept nowhere. An event may also have an `idempotency_key` of its own.
 
 ## Errors
 

@@ -18,6 +18,7 @@ from tenants.errors import BadInput, Fault, NotFound
 
 MAX_LIMIT = 1000
 DEFAULT_LIMIT = 100
+_REPLAY = "Idempotency-Key"
 _CURSOR = len(str(UUID(int=0)))
 PAGING = [
     OpenApiParameter(
@@ -69,6 +70,13 @@ def parameters_of(request: Request, *allowed: str) -> dict[str, str]:
     if faults:
         raise BadInput(f"{faults[0]['parameter']}: {faults[0]['detail']}", errors=faults)
     return {name: request.query_params[name] for name in request.query_params}
+
+
+def refuse_replay(request: Request, why: str) -> None:
+    """Refuse a request that asks for the answer that was given before, where none is kept. Raises BadInput."""
+    if _REPLAY in request.headers:
+        detail = f"Not taken here: {why}"
+        raise BadInput(f"{_REPLAY}: {detail}", errors=[{"parameter": _REPLAY, "code": "not_taken", "detail": detail}])
 
 
 def page_of(request: Request, rows: models.QuerySet[Row], shown: Callable[[Row], dict[str, Any]]) -> dict[str, Any]:

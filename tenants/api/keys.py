@@ -12,15 +12,15 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from tenants import apikeys
-from tenants.api.base import PAGING, ClosedView, body_of, id_in, page_of, parameters_of
+from tenants.api.base import PAGING, ClosedView, body_of, id_in, page_of, parameters_of, refuse_replay
 from tenants.api.representation import KeyAnswer, KeyInput, KeyPage, NewKeyAnswer, RotationInput, key_answer
 from tenants.api.routes import problems
-from tenants.errors import BadInput, NotFound
+from tenants.errors import NotFound
 from tenants.models import ApiKey
 from tenants.permissions import caller_in
 from tenants.roles import Right
 
-_HEADER = "Idempotency-Key"
+_KEPT_NOWHERE = "a secret is shown once, and kept nowhere. Revoke a key whose answer was lost."
 _OURS = frozenset({Right.ADMINISTER})
 KEY = OpenApiParameter("key_id", OpenApiTypes.UUID, OpenApiParameter.PATH, description="The key's id.")
 
@@ -42,7 +42,8 @@ class KeysView(ClosedView):
     )
     def post(self, request: Request) -> Response:
         """Make a key. Its secret is in this answer alone: nothing keeps it, so no `Idempotency-Key` is taken."""
-        _refuse_replay(request)
+        parameters_of(request)
+        refuse_replay(request, _KEPT_NOWHERE)
         said, rights = body_of(request, KeyInput), caller_in(request).rights
         made = apikeys.make(name=said.name, scopes=said.scopes, expires_at=said.expires_at, rights=rights)
         return _shown_once(*made)
@@ -86,7 +87,8 @@ class KeyRotationView(ClosedView):
     )
     def post(self, request: Request, key_id: str) -> Response:
         """Replace a key by a new one of the same name and scopes. Until the overlap ends, both work."""
-        _refuse_replay(request)
+        parameters_of(request)
+        refuse_replay(request, _KEPT_NOWHERE)
         said = body_of(request, RotationInput)
         overlap = timedelta(hours=said.overlap_hours)
         return _shown_once(*apikeys.rotate(_key(key_id), overlap=overlap, expires_at=said.expires_at))
@@ -98,14 +100,6 @@ def _key(key_id: str) -> ApiKey:
     if key is None:
         raise NotFound
     return key
-
-
-def _refuse_replay(request: Request) -> None:
-    """Refuse what asks for the same answer again, which would have to be kept with the secret in it."""
-    parameters_of(request)
-    if _HEADER in request.headers:
-        detail = "Not taken here: a secret is shown once, and kept nowhere. Revoke a key whose answer was lost."
-        raise BadInput(f"{_HEADER}: {detail}", errors=[{"parameter": _HEADER, "code": "not_taken", "detail": detail}])
 
 
 def _shown_once(key: ApiKey, secret: str) -> Response:

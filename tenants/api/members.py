@@ -11,7 +11,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from tenants import invitations, members, people
-from tenants.api.base import PAGING, ClosedView, body_of, id_in, page_of, parameters_of
+from tenants.api.base import PAGING, ClosedView, body_of, id_in, page_of, parameters_of, refuse_replay
 from tenants.api.representation import (
     AcceptanceAnswer,
     AcceptanceInput,
@@ -113,8 +113,12 @@ class InvitationsView(ClosedView):
         responses={201: InvitationAnswer, **problems(400, 401, 403, 409, 413, 415)},
     )
     def post(self, request: Request) -> Response:
-        """Invite an address by e-mail, for seven days. Invited again it gets a new e-mail; the earlier one is void."""
+        """Invite an address by e-mail, for seven days. Invited again it gets a new e-mail; the earlier one is void.
+
+        No `Idempotency-Key` is taken.
+        """
         parameters_of(request)
+        refuse_replay(request, "invited again, an address gets a new e-mail, and the earlier one is void.")
         said, tenant = body_of(request, InvitationInput), current_scope().tenant
         if tenant is None:
             raise NotFound

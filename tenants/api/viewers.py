@@ -11,7 +11,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from tenants import viewing
-from tenants.api.base import ClosedView, body_of, parameters_of
+from tenants.api.base import ClosedView, body_of, parameters_of, refuse_replay
 from tenants.api.representation import NewViewAnswer, ViewAnswer, ViewInput, view_answer
 from tenants.api.routes import problems
 from tenants.context import current_scope
@@ -35,8 +35,12 @@ class ViewerTokensView(ClosedView):
         responses={201: NewViewAnswer, **problems(400, 401, 403, 413, 415)},
     )
     def post(self, request: Request) -> Response:
-        """Make a token that reads the trail, or a part of it, for ten minutes at most. It makes no other tokens."""
+        """Make a token that reads the trail, or a part of it, for ten minutes at most. It makes no other tokens.
+
+        It is in this answer alone, so no `Idempotency-Key` is taken.
+        """
         parameters_of(request)
+        refuse_replay(request, "a token is shown once, and kept nowhere. Make another.")
         said, scope = body_of(request, ViewInput), current_scope()
         if scope.tenant is None:
             raise NotAllowed

@@ -237,6 +237,16 @@ def test_an_address_that_has_an_account_elsewhere_is_invited_like_any_other(worl
         assert not User.objects.filter(email=address("charlie")).exists()
 
 
+def test_an_idempotency_key_is_refused_since_an_invitation_again_is_another(world: World) -> None:
+    mail.outbox, before = [], world.sql(OPEN)
+    said = {"email": "dana@acme.example", "role": "auditor"}
+    answer = of(world, "alice").post(INVITATIONS, said, **{"Idempotency-Key": "once"})
+    assert (answer.status_code, answer.json()["errors"][0]["code"]) == (400, "not_taken")
+    assert answer.json()["errors"][0]["parameter"] == "Idempotency-Key"
+    outgoing.wait()
+    assert (world.sql(OPEN), mail.outbox) == (before, [])
+
+
 def test_a_member_is_not_invited_again(world: World) -> None:
     before = world.sql(OPEN)
     answer = invited(world, address("bob").upper())

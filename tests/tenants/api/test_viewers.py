@@ -178,6 +178,14 @@ def test_it_refuses_what_no_token_can_be_bound_to(world: World, body: Any, point
     assert (answer.status_code, answer.json()["errors"][0]["pointer"]) == (400, pointer)
 
 
+def test_an_idempotency_key_is_refused_since_nothing_keeps_a_token(world: World) -> None:
+    answer = reader(world).post(TOKENS, {}, **{"Idempotency-Key": "once"})
+    (fault,) = answer.json()["errors"]
+    assert (answer.status_code, fault["parameter"], fault["code"]) == (400, "Idempotency-Key", "not_taken")
+    with world.scope("acme"):
+        assert not AuditLog.objects.of_action("viewer_token.created").exists()
+
+
 # --- when it ends
 
 
