@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from allauth.core.internal import ratelimit
 from django import forms
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
@@ -13,13 +12,9 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_http_methods
 
-from tenants import people
-from tenants.callers import Caller
-from tenants.context import ANONYMOUS, account_scope
-from tenants.errors import BadInput, DomainError
+from tenants.accounts import acceptance
+from tenants.errors import BadInput, DomainError, RateLimited
 from tenants.middleware import outside_unit
-
-_TOO_OFTEN = 429
 
 
 class AcceptanceForm(forms.Form):
@@ -40,15 +35,14 @@ class AcceptanceForm(forms.Form):
 @sensitive_post_parameters("password")
 @require_http_methods(["GET", "HEAD", "POST"])
 def accept(request: HttpRequest, token: str) -> HttpResponse:
-    """Show the form, or accept: `people.accept_invitation` opens its own units of work."""
+    """Show the form, or accept, which opens its own units of work."""
     form = AcceptanceForm(request.POST or None)
     if request.method != "POST" or not form.is_valid():
         return _page(request, form)
-    caller: Caller = request.caller  # type: ignore[attr-defined]
-    if not _allowed(request, caller, token):
-        return render(request, "429.html", status=_TOO_OFTEN)
     try:
-        membership = people.accept_invitation(token, **form.cleaned_data, tenant=caller.tenant, origin=caller.origin)
+        membership = acceptance.accept(request, token, **form.cleaned_data)
+    except RateLimited as error:
+        return _too_often(request, error)
     except DomainError as error:
         _tell(form, error)
         return _page(request, form, error.status)
@@ -56,10 +50,11 @@ def accept(request: HttpRequest, token: str) -> HttpResponse:
     return redirect("account_login")
 
 
-def _allowed(request: HttpRequest, caller: Caller, token: str) -> bool:
-    """Count an attempt, as one to sign in: with somebody's invitation his password could be guessed here."""
-    with account_scope(caller.tenant, actor=ANONYMOUS, origin=caller.origin):
-        return bool(ratelimit.consume(request, app="allauth.account", action="login_failed", key=f"invitation:{token}"))
+def _too_often(request: HttpRequest, error: RateLimited) -> HttpResponse:
+    answer = render(request, "429.html", status=error.status)
+    for name, value in error.headers.items():
+        answer[name] = value
+    return answer
 
 
 def _tell(form: AcceptanceForm, error: DomainError) -> None:

@@ -10,7 +10,8 @@ from rest_framework import status
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from tenants import invitations, members, people
+from tenants import invitations, members
+from tenants.accounts import acceptance
 from tenants.api.base import PAGING, ClosedView, body_of, id_in, page_of, parameters_of, refuse_replay
 from tenants.api.representation import (
     AcceptanceAnswer,
@@ -160,11 +161,13 @@ class AcceptanceView(ClosedView):
         responses={201: AcceptanceAnswer, **problems(400, 401, 404, 409, 413, 415)},
     )
     def post(self, request: Request) -> Response:
-        """Become a member. An address that has an account proves it by that account's password."""
+        """Become a member. An address that has an account proves it by that account's password.
+
+        Attempts are counted by invitation and by network address, together with those on the page: five and ten.
+        """
         parameters_of(request)
-        said, caller = body_of(request, AcceptanceInput), caller_in(request)
-        membership = people.accept_invitation(
-            said.token, name=said.name, password=said.password, tenant=caller.tenant, origin=caller.origin
-        )
+        said = body_of(request, AcceptanceInput)
+        plain = request._request  # noqa: SLF001 - django-allauth counts requests of Django
+        membership = acceptance.accept(plain, said.token, name=said.name, password=said.password)
         answer = {"tenant": membership.tenant.slug, "role": membership.role}
         return Response(answer, status.HTTP_201_CREATED)

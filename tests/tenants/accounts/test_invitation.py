@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from typing import Any
+from urllib.parse import unquote
 
 import pytest
 from accounts import browser, sign_in, told
@@ -78,6 +79,42 @@ def test_a_password_is_not_guessed_by_an_invitation(world: World) -> None:
     assert accept(browser(world), path, PASSWORD).status_code == 429
     assert members(world) == before
     assert [entry.outcome for entry in told(world, "acme", "invitation.refused")] == ["denied"] * 5
+
+
+def accept_by_api(world: World, path: str, password: str, host: str = "acme") -> Any:
+    said = {"token": unquote(path.rpartition("/")[2]), "name": "Dana", "password": password}
+    return world.api(host).post("/api/v1/invitations/accept", said)
+
+
+def test_a_password_is_not_guessed_by_the_api_either(world: World) -> None:
+    path, before = invited(world, address("charlie")), members(world)
+    answers = [accept_by_api(world, path, f"a guess, number {number}").status_code for number in range(7)]
+    assert answers == [401] * 5 + [429] * 2
+    refused = accept_by_api(world, path, PASSWORD)
+    assert (refused.status_code, refused.json()["code"], refused["Retry-After"]) == (429, "rate_limited", "300")
+    assert members(world) == before
+    assert [entry.outcome for entry in told(world, "acme", "invitation.refused")] == ["denied"] * 5
+
+
+def test_attempts_by_page_and_by_api_and_on_each_host_are_counted_together(world: World) -> None:
+    path, before = invited(world, address("charlie")), members(world)
+    for number in range(3):
+        assert accept(browser(world), path, f"a guess, number {number}").status_code == 401
+    for host in ("acme", "platform"):
+        assert accept_by_api(world, path, "another guess", host).status_code == 401
+    assert accept_by_api(world, path, PASSWORD).status_code == 429
+    answer = accept(browser(world), path, PASSWORD)
+    assert (answer.status_code, answer["Retry-After"]) == (429, "300")
+    assert members(world) == before
+
+
+def test_many_invitations_are_no_way_round_from_one_address(world: World) -> None:
+    paths = [invited(world, address("charlie")), invited(world, address("sam"))]
+    statuses = [
+        accept_by_api(world, path, f"a guess, number {number}").status_code for number in range(5) for path in paths
+    ]
+    assert statuses == [401] * 10
+    assert accept_by_api(world, invited(world, "new@acme.example"), NEW).status_code == 429
 
 
 def test_what_is_wrong_stands_in_the_form(world: World) -> None:
