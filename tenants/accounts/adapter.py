@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from base64 import urlsafe_b64encode
-from hashlib import sha256
 from typing import Any
 
 from allauth.account.adapter import DefaultAccountAdapter
@@ -13,8 +11,6 @@ from allauth.core import context
 from allauth.core.exceptions import ImmediateHttpResponse
 from allauth.mfa.adapter import DefaultMFAAdapter
 from allauth.usersessions.adapter import DefaultUserSessionsAdapter
-from cryptography.fernet import Fernet, MultiFernet
-from django.conf import settings
 from django.contrib.auth.hashers import make_password
 from django.contrib.sites.shortcuts import get_current_site
 from django.core.exceptions import ValidationError
@@ -24,7 +20,7 @@ from django.urls import reverse
 from django.utils.http import url_has_allowed_host_and_scheme
 
 from tenants import gate, mail
-from tenants.accounts import notes
+from tenants.accounts import factors, notes
 from tenants.callers import Caller, client_ip, may_enter
 from tenants.models import User
 
@@ -99,15 +95,15 @@ class Accounts(DefaultAccountAdapter):  # type: ignore[misc]
 
 
 class SecondFactors(DefaultMFAAdapter):  # type: ignore[misc]
-    """Secrets of second factors are stored encrypted, by a key made of SECRET_KEY; former ones still open them."""
+    """Secrets of second factors are stored encrypted."""
 
     def encrypt(self, text: str) -> str:
         """Return what is stored of a secret."""
-        return _fernet().encrypt(text.encode()).decode()
+        return factors.sealed(text)
 
     def decrypt(self, encrypted_text: str) -> str:
         """Return the secret."""
-        return _fernet().decrypt(encrypted_text.encode()).decode()
+        return factors.opened(encrypted_text)
 
 
 class UserSessions(DefaultUserSessionsAdapter):  # type: ignore[misc]
@@ -119,8 +115,3 @@ class UserSessions(DefaultUserSessionsAdapter):  # type: ignore[misc]
         super().end_sessions(sessions)
         if ended:
             notes.change("user.sessions_revoked", context.request.user, {"sessions": {"old": ended}})
-
-
-def _fernet() -> MultiFernet:
-    keys = [settings.SECRET_KEY, *settings.SECRET_KEY_FALLBACKS]
-    return MultiFernet([Fernet(urlsafe_b64encode(sha256(b"daybook.mfa" + key.encode()).digest())) for key in keys])

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import time
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
 import pytest
 from accounts import actions, browser, code_of, enrol, reauthenticate, sign_in, told
+from django.conf import settings
 from django.test import override_settings
-from world import World
+from world import World, address
 
 CHALLENGE = "/accounts/2fa/authenticate/"
 
@@ -133,11 +138,63 @@ def test_its_secret_does_not_stand_in_the_database(world: World) -> None:
     assert not any(code in stored for code in codes)
 
 
-def test_a_rotated_secret_key_still_opens_it(world: World) -> None:
-    from django.conf import settings
+NEXT = "another key " * 5
 
-    from tenants.accounts.adapter import SecondFactors
 
-    sealed = SecondFactors.encrypt(SecondFactors.__new__(SecondFactors), "JBSWY3DP")
-    with override_settings(SECRET_KEY="another key " * 5, SECRET_KEY_FALLBACKS=[settings.SECRET_KEY]):
-        assert SecondFactors.decrypt(SecondFactors.__new__(SecondFactors), sealed) == "JBSWY3DP"
+def with_factor(world: World, code: str) -> Any:
+    """Send a code after the password; return the client and the answer."""
+    client = browser(world)
+    sign_in(client, "alice")
+    return client, client.post(CHALLENGE, {"code": code})
+
+
+@pytest.mark.parametrize("by", ["an app", "a recovery code"])
+def test_a_former_secret_key_can_be_dropped_once_a_factor_was_used(world: World, by: str) -> None:
+    secret, codes = enrol(browser(world, name="alice"))
+    with override_settings(SECRET_KEY=NEXT, SECRET_KEY_FALLBACKS=[settings.SECRET_KEY]):
+        _, answer = with_factor(world, code_of(secret) if by == "an app" else codes[0])
+        assert answer.status_code == 302
+    with override_settings(SECRET_KEY=NEXT, SECRET_KEY_FALLBACKS=[]):
+        for code in (code_of(secret, time.time() + 30), codes[1]):
+            client, answer = with_factor(world, code)
+            assert answer.status_code == 302
+            assert client.get("/api/v1/audit-logs").status_code == 200
+        assert with_factor(world, codes[1])[1].status_code == 200
+
+
+def test_what_the_key_of_now_has_encrypted_is_not_written_again(world: World) -> None:
+    _, codes = enrol(browser(world, name="alice"))
+    query = "SELECT data->>'secret', data->>'seed' FROM shared.mfa_authenticator ORDER BY id"
+    before = world.sql(query)
+    assert with_factor(world, codes[0])[1].status_code == 302
+    assert world.sql(query) == before
+
+
+def test_a_factor_that_no_key_opens_lets_nobody_in_and_breaks_no_page(world: World) -> None:
+    secret, codes = enrol(browser(world, name="alice"))
+    query = "SELECT data->>'secret', data->>'seed' FROM shared.mfa_authenticator ORDER BY id"
+    before = world.sql(query)
+    with override_settings(SECRET_KEY=NEXT, SECRET_KEY_FALLBACKS=[]):
+        for code in (code_of(secret), codes[0]):
+            client, answer = with_factor(world, code)
+            assert (answer.status_code, "Incorrect code" in answer.content.decode()) == (200, True)
+            assert client.get("/api/v1/audit-logs").status_code == 401
+    assert world.sql(query) == before
+    assert with_factor(world, codes[0])[1].status_code == 302
+
+
+def test_operations_names_who_is_locked_out_without_the_former_key(world: World) -> None:
+    """The query that docs/operations.md gives."""
+    text = (settings.BASE_DIR / "docs" / "operations.md").read_text()
+    query = text[text.index("SELECT u.email FROM shared.mfa_authenticator") :].partition(";")[0]
+    secret, _ = enrol(browser(world, name="alice"))
+    enrol(browser(world, "platform", "sam"))
+    world.sql("UPDATE shared.mfa_authenticator SET created_at = created_at - interval '1 day'")
+    query = query.replace("2027-01-31 12:00+00", (datetime.now(UTC) - timedelta(hours=1)).isoformat())
+    assert world.sql(query) == [(address("alice"),), (address("sam"),)]
+    with_factor(world, code_of(secret))
+    enrol(browser(world, name="olga"))
+    assert world.sql(query) == [(address("sam"),)]
+    # And what it says of whoever cannot wait.
+    world.sql("DELETE FROM shared.mfa_authenticator WHERE user_id = %s", world.person("sam").pk)
+    assert sign_in(browser(world, "platform"), "sam")["Location"] == "/admin/"
