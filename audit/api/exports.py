@@ -265,13 +265,15 @@ def _shown(job: AuditExport) -> dict[str, Any]:
 
 def _page_asked(sent: QueryDict) -> tuple[int, UUID | None]:
     _only(sent, "limit", "cursor")
-    limit, cursor = sent.get("limit", str(_SHOWN)), sent.get("cursor")
-    if not (limit.isascii() and limit.isdecimal() and 1 <= int(limit[:9]) <= _MOST_SHOWN):
-        raise _bad("limit", f"This is a whole number from 1 to {_MOST_SHOWN}.")
+    try:
+        limit = filters.whole(_MOST_SHOWN)(sent.get("limit", str(_SHOWN)))
+    except ValueError as error:
+        raise _bad("limit", str(error)) from error
+    cursor = sent.get("cursor")
     before = as_uuid(cursor) if cursor is not None else None
     if cursor is not None and before is None:
         raise _bad("cursor", "This is no place of this list. Begin without one.")
-    return int(limit), before
+    return limit, before
 
 
 def _only(sent: QueryDict, *names: str) -> None:

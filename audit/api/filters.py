@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from ipaddress import ip_network
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from typing import Any
 
 from django.http import QueryDict
@@ -32,6 +32,8 @@ from tenants.errors import BadInput, Fault
 END = "end"
 # The first and last year that a bound widened by a millisecond or moved by a day still fits in.
 _YEARS = range(1970, 9999)
+# IPv4 addresses, as IPv6 spells them.
+_MAPPED = IPv6Network("::ffff:0:0/96")
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +59,9 @@ def _text(least: int, most: int) -> Callable[[str], str]:
     return read
 
 
-def _whole(most: int) -> Callable[[str], int]:
+def whole(most: int) -> Callable[[str], int]:
+    """Return the reader of a whole number from 1 to `most`; what has more digits is not computed."""
+
     def read(value: str) -> int:
         if not (value.isascii() and value.isdecimal() and len(value) <= len(str(most)) and 1 <= int(value) <= most):
             raise ValueError(f"This is a whole number from 1 to {most}.")
@@ -110,9 +114,16 @@ def _address(value: str) -> str:
         network = ip_network(value, strict=False)
         if "%" in value:  # a zone is the sender's own, and stands in no entry
             raise ValueError(value)  # noqa: TRY301 - refused like all others
-        return str(network)
     except ValueError:
         raise ValueError("This is an IPv4 or IPv6 address, or a network such as `10.0.0.0/8`.") from None
+    return str(_as_stored(network))
+
+
+def _as_stored(network: IPv4Network | IPv6Network) -> IPv4Network | IPv6Network:
+    """Return a network as entries have its addresses: IPv4 that is spelled as IPv6 is stored as what it is."""
+    if isinstance(network, IPv6Network) and network.subnet_of(_MAPPED):
+        return IPv4Network((int(network.network_address) & 0xFFFFFFFF, network.prefixlen - _MAPPED.prefixlen))
+    return network
 
 
 def _search(value: str) -> str:
@@ -146,7 +157,7 @@ _FIELDS: dict[str, Callable[[str], Any]] = {
     "source": _term(_word([*Source])),
     "ip": _term(_address),
     "request_id": _name(1, MAX_ID),
-    "transaction": _term(_whole(2**63 - 1)),
+    "transaction": _term(whole(2**63 - 1)),
 }
 _READERS: dict[str, Callable[[str], Any]] = {
     **_FIELDS,
@@ -155,9 +166,9 @@ _READERS: dict[str, Callable[[str], Any]] = {
     "q": _search,
     "filter": _text(1, MAX_LINE),
     "order": lambda value: Order(_order(value)),
-    "limit": _whole(MAX_LIMIT),
+    "limit": whole(MAX_LIMIT),
     "cursor": _text(1, MAX_CURSOR),
-    "days": _whole(MAX_DAYS),
+    "days": whole(MAX_DAYS),
     "fields": _fields,
     "language": _language,
     "format": _word(formats.NAMES),
@@ -186,7 +197,7 @@ def read(sent: QueryDict, allowed: Collection[str], path: Mapping[str, str] | No
         said[name] = _values(name, [literally(value)], faults)
     if faults:
         raise BadInput(f"{faults[0]['parameter']}: {faults[0]['detail']}", errors=faults)
-    return _asked(said)
+    return _asked(said, ordered="order" in allowed)
 
 
 def _add_line(given: dict[str, list[str]], allowed: Collection[str], faults: list[Fault]) -> None:
@@ -200,10 +211,11 @@ def _add_line(given: dict[str, list[str]], allowed: Collection[str], faults: lis
         given[name] = [*given.get(name, []), *values]
 
 
-def _asked(said: Mapping[str, Sequence[Any]]) -> Asked:
+def _asked(said: Mapping[str, Sequence[Any]], *, ordered: bool) -> Asked:
     one = {name: values[0] for name, values in said.items() if name not in _FIELDS and values}
     order, cursor = one.get("order", Order.DESC), one.get("cursor")
-    if cursor == END and order is not Order.ASC:
+    # Where there is no order, a cursor may be a name, and this is one.
+    if ordered and cursor == END and order is not Order.ASC:
         raise bad_cursor("`end` is where a walk with order=asc begins.")
     many: dict[str, Any] = {name: tuple(said[name]) for name in _FIELDS if name in said}
     bounds = {name: one[name] for name in ("since", "until", "q") if name in one}

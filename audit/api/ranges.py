@@ -6,7 +6,8 @@ import re
 
 from tenants.errors import BadInput
 
-_ONE = re.compile(r"bytes=(\d*)-(\d*)", re.ASCII)
+# No file is as long as a number of more digits says.
+_ONE = re.compile(r"bytes=(\d{0,18})-(\d{0,18})", re.ASCII)
 
 
 class RangeNotSatisfiable(BadInput):

@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from datetime import datetime
-from ipaddress import ip_address
 from typing import Annotated, Any, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
@@ -167,7 +166,7 @@ def _event(said: EventSent, tenant: TenantLike) -> Event:
         actor=Party(_actor_type(said.actor.type) or ActorType.USER, said.actor.id, said.actor.name or ""),
         occurred_at=said.occurred_at,
         context=RequestContext(
-            ip=_address(said.context.location), user_agent=said.context.user_agent, source=Source.API
+            ip=wire.canonical_address(said.context.location), user_agent=said.context.user_agent, source=Source.API
         ),
         metadata={**(said.metadata or {}), **({BESIDE: beside} if beside else {})},
         version=said.version,
@@ -179,7 +178,7 @@ def _beside(said: EventSent) -> dict[str, Any]:
     actor: dict[str, Any] = {} if _actor_type(said.actor.type) else {"type": said.actor.type}
     actor |= {"metadata": said.actor.metadata} if said.actor.metadata else {}
     targets = [{"type": it.type, "id": it.id, "metadata": it.metadata} for it in said.targets if it.metadata]
-    location = None if _address(said.context.location) else said.context.location
+    location = None if wire.canonical_address(said.context.location) else said.context.location
     found = {"actor": actor, "targets": targets, "location": location}
     return {name: value for name, value in found.items() if value}
 
@@ -192,14 +191,6 @@ def _parties(said: EventSent) -> dict[str, Any]:
 
 def _actor_type(word: str) -> ActorType | None:
     return next((it for it in ActorType if it == word), None)
-
-
-def _address(location: str) -> str | None:
-    try:
-        found = ip_address(location)
-    except ValueError:
-        return None
-    return None if "%" in location else str(found)
 
 
 def _within(fault: Fault) -> Fault:

@@ -195,6 +195,14 @@ def test_the_catalogue_is_read_page_by_page_in_order_and_nothing_twice(acme: Cat
     assert seen == whole
 
 
+def test_a_type_with_the_name_of_the_end_is_a_cursor_like_any_other(acme: Catalogue, world: World) -> None:
+    with world.scope("acme"):
+        for name in ("end", "ending"):
+            AuditLog.log_action(None, name, "door", "1")
+    found = acme.get(cursor="end")
+    assert (found.status_code, found.json()["results"][0]["name"]) == (200, "ending")
+
+
 def test_a_member_sees_the_types_of_his_own_actions_alone(acme: Catalogue, world: World) -> None:
     acme.put("secret.project", TYPE)
     acme.post({**PAID, "action": "other.done"})

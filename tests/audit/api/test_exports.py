@@ -159,7 +159,8 @@ def test_exports_are_listed_newest_first_page_by_page(world: World) -> None:
 @pytest.mark.parametrize(
     ("query", "name"),
     [("limit=0", "limit"), ("limit=101", "limit"), ("limit=x", "limit"), ("limit=²", "limit"), ("cursor=x", "cursor"),
-     ("unheard=1", "unheard"), ("limit=1&limit=2", "limit"), ("limit=99999999999999999999", "limit")],
+     ("unheard=1", "unheard"), ("limit=1&limit=2", "limit"), ("limit=99999999999999999999", "limit"),
+     ("limit=00000000199999999999999999999", "limit"), (f"limit={'1'.zfill(9)}{'9' * 5000}", "limit")],
 )  # fmt: skip
 def test_a_bad_parameter_of_the_list_is_named(world: World, query: str, name: str) -> None:
     answer = world.api(key="acme.admin").get(f"{EXPORTS}?{query}")
@@ -366,6 +367,9 @@ SIZE = 100
         ("bytes=0-1,5-6", None),
         ("items=0-1", None),
         ("bytes=٣-", None),
+        (f"bytes=0-{'9' * 5000}", None),
+        (f"bytes={'9' * 5000}-", None),
+        (f"bytes=-{'9' * 5000}", None),
     ],
 )
 def test_a_range_is_read_as_the_standard_says(header: str | None, expected: range | None) -> None:
