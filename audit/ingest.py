@@ -64,6 +64,7 @@ def receive(sent: Any) -> Written:
     (checked,) = catalogue.check([("", event)])
     if not isinstance(checked, Event):
         raise Unprocessable("The event is not what its type says.", errors=checked)
+    ledger.check_size(checked, "")
     return write([(api_digest(key), checked)], keep_for=API_KEYS_KEPT, parsed=True)[0]
 
 
@@ -82,8 +83,9 @@ def receive_batch(sent: dict[str, Any]) -> list[Written | Rejected]:
             results[number] = Rejected(error.errors)
         else:
             good[number] = (api_digest(key), event)
-    checked = catalogue.check([(f"/events/{number}", event) for number, (_, event) in good.items()])
-    for number, one in zip([*good], checked, strict=True):
+    for number, one in zip(
+        [*good], check([(f"/events/{number}", event) for number, (_, event) in good.items()]), strict=True
+    ):
         if isinstance(one, Event):
             good[number] = (good[number][0], one)
         else:
@@ -94,6 +96,21 @@ def receive_batch(sent: dict[str, Any]) -> list[Written | Rejected]:
     for number, written in zip(good, write([*good.values()], keep_for=API_KEYS_KEPT, parsed=True), strict=True):
         results[number] = written
     return [one for one in results if one is not None]
+
+
+def check(events: Sequence[tuple[str, Event]]) -> list[Event | list[Fault]]:
+    """Return of each (place, event) the event as its type completes it, or what is wrong with it or with its size."""
+    places = [place for place, _ in events]
+    return [_fitting(place, one) for place, one in zip(places, catalogue.check(events), strict=True)]
+
+
+def _fitting(place: str, one: Event | list[Fault]) -> Event | list[Fault]:
+    try:
+        if isinstance(one, Event):
+            ledger.check_size(one, place)
+    except TooLarge as error:
+        return error.errors
+    return one
 
 
 def api_digest(key: str | None) -> bytes | None:

@@ -13,8 +13,8 @@ from django.db import connections
 
 from audit.changes import Unstorable, normalise, split, text
 from audit.entry import LogEntry, moment_of, uuid_text
-from audit.events import MAX_ID, Event, Operation, Outcome, Party, RequestContext, operation_of
-from audit.rows import JSON_COLUMNS, Made, Row, insert
+from audit.events import MAX_ENTRY_BYTES, MAX_ID, Event, Operation, Outcome, Party, RequestContext, operation_of
+from audit.rows import JSON_COLUMNS, Made, Row, check, insert
 from audit.signals import audit_logged
 from tenants.context import ANONYMOUS, Actor, Scope, current_scope
 from tenants.errors import BadInput
@@ -22,6 +22,8 @@ from tenants.errors import BadInput
 Entry = TypeVar("Entry", bound=LogEntry)
 
 _SALT_BYTES = 16
+# Of an event with as many characters as JSON, no entry is too large, whatever the scope and the columns add to it.
+_SMALL = MAX_ENTRY_BYTES // 16
 # The columns of plain text, and where an event says them.
 _TEXTS = {
     "action": "/action",
@@ -65,6 +67,15 @@ def append_many(model: type[Entry], events: Sequence[Event], *, parsed: bool = F
     if audit_logged.receivers:
         return [entry.id for entry in append(model, events)]
     return [one.id for one in _write(model, events, None, None, parsed=parsed)[1]]
+
+
+def check_size(event: Event, pointer: str) -> None:
+    """See that the entry of an event that came as JSON is not too large with all that the open scope adds to it.
+
+    Writing it would refuse all that is written with it. `pointer` is its place in what was sent. Raises TooLarge.
+    """
+    if event.length is None or event.length > _SMALL:
+        check(_columns(current_scope(), event, None, b""), pointer)
 
 
 def _write(

@@ -14,7 +14,7 @@ from typing import Protocol, TypedDict
 
 from django.db import DatabaseError
 
-from audit import catalogue, ingest, wire
+from audit import ingest, wire
 from audit.events import MAX_ENTRY_BYTES, Event
 from audit.strict import parse
 from tenants.errors import BadInput, CannotServe, DomainError, Fault, TooLarge, Unprocessable
@@ -108,7 +108,7 @@ def _write(part: list[_Line], unit: Callable[[], AbstractContextManager[object]]
     written: list[ingest.Written] = []
     if read:
         with unit():
-            checked = catalogue.check([("", event) for _, event in read.values()])
+            checked = ingest.check([("", event) for _, event in read.values()])
             good = []
             for (number, (key, _)), event in zip(read.items(), checked, strict=True):
                 if isinstance(event, Event):

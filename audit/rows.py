@@ -68,6 +68,16 @@ def _values(row: Row, used: tuple[str, ...]) -> list[Any]:
     return values
 
 
+def check(row: Row, pointer: str) -> None:
+    """See that the entry which a row makes is not too large. Raises TooLarge, with the event's place."""
+    try:
+        _values(row, tuple(row))
+    except TooLarge as error:
+        raise TooLarge(
+            error.detail, errors=[{"pointer": pointer, "code": error.code, "detail": error.detail}]
+        ) from None
+
+
 def _check_size(values: list[Any]) -> None:
     if sum(len(value.encode()) for value in values if isinstance(value, str)) > MAX_ENTRY_BYTES:
         raise TooLarge(f"The entry is larger than {MAX_ENTRY_BYTES // 1024} KiB.")

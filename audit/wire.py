@@ -128,8 +128,8 @@ class EventInput(Written):
         str | None, Field(min_length=1, max_length=MAX_ID, description="Within 24 hours, one entry for one key.")
     ] = None
 
-    def event(self) -> Event:
-        """Return it as the trail's event."""
+    def event(self, length: int) -> Event:
+        """Return it as the trail's event; it had `length` characters as JSON."""
         context = self.context
         return Event(
             action=self.action,
@@ -147,6 +147,7 @@ class EventInput(Written):
             ),
             metadata=self.metadata,
             version=self.version,
+            length=length,
         )
 
 
@@ -155,19 +156,19 @@ def read(value: Any, pointer: str = "") -> tuple[Event, str | None]:
 
     `pointer` is where the value stands in the body. Raises Unprocessable (all its faults named), TooLarge.
     """
-    if (size := _size(value)) > MAX_ENTRY_BYTES:
+    text = _compact(value)
+    if (size := _size(text)) > MAX_ENTRY_BYTES:
         detail = f"The event has {size} bytes; at most {MAX_ENTRY_BYTES} are allowed."
         raise TooLarge(detail, errors=[{"pointer": pointer, "code": "too_large", "detail": detail}])
     try:
         said = EventInput.model_validate(value)
     except ValidationError as error:
         raise Unprocessable("The event breaks a rule.", errors=faults(error, pointer)) from error
-    return said.event(), said.idempotency_key
+    return said.event(len(text)), said.idempotency_key
 
 
-def _size(value: Any) -> int:
-    """Return how many bytes a value has as compact JSON, or a bound of them that is allowed in any case."""
-    text = _compact(value)
+def _size(text: str) -> int:
+    """Return how many bytes a text has, or a bound of them that is allowed in any case."""
     return len(text) if _MAX_UTF8 * len(text) <= MAX_ENTRY_BYTES else len(text.encode(errors="replace"))
 
 

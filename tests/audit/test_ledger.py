@@ -66,8 +66,8 @@ def test_every_field_of_an_event_is_stored(world: World) -> None:
     assert entry.agent.user_agent == "curl/8"
     assert entry.metadata == FULL.metadata
     assert entry.user_id is None
-    # A field added to Event must be looked at here.
-    assert len(fields(Event)) == 14
+    # A field added to Event must be looked at here. `length` alone is of how it came, and no part of the entry.
+    assert len(fields(Event)) == 15
 
 
 def test_what_is_returned_equals_what_is_stored(world: World) -> None:
