@@ -28,14 +28,18 @@ _STATEMENT_ROWS = 1000
 
 # A claim waits for another transaction's claim of the same key, and takes over a key that has expired.
 # The entry's id is not known yet: the ledger makes it.
-_CLAIM = """INSERT INTO audit_key (digest, entry_id)
-SELECT digest, '00000000-0000-0000-0000-000000000000'
+_CLAIM = """INSERT INTO audit_key (digest, entry_id, expires_at)
+SELECT digest, '00000000-0000-0000-0000-000000000000', now() + %s::interval
 FROM unnest(%s::bytea[]) WITH ORDINALITY AS t (digest, n) ORDER BY n
-ON CONFLICT (digest) DO UPDATE SET entry_id = EXCLUDED.entry_id, created_at = EXCLUDED.created_at
-WHERE audit_key.created_at < now() - %s::interval
+ON CONFLICT (digest) DO UPDATE
+SET entry_id = EXCLUDED.entry_id, created_at = EXCLUDED.created_at, expires_at = EXCLUDED.expires_at
+WHERE audit_key.expires_at < now()
 RETURNING digest"""
 _ENTER = """UPDATE audit_key SET entry_id = t.entry_id
 FROM unnest(%s::bytea[], %s::uuid[]) AS t (digest, entry_id) WHERE audit_key.digest = t.digest"""
+# Some at a time, more than are written, and none that another transaction is at.
+_FORGET = """DELETE FROM audit_key WHERE digest IN (
+SELECT digest FROM audit_key WHERE expires_at < now() LIMIT %s FOR UPDATE SKIP LOCKED)"""
 _KNOWN = "SELECT digest, entry_id FROM audit_key WHERE digest = ANY(%s)"
 
 
@@ -159,6 +163,8 @@ def write(
     written: list[Written] = []
     for start in range(0, len(events), _STATEMENT_ROWS):
         written += _write(events[start : start + _STATEMENT_ROWS], keep_for, parsed=parsed)
+    if keep_for is not None:
+        _forget(2 * sum(key is not None for key, _ in events))
     return written
 
 
@@ -189,10 +195,17 @@ def _claim(digests: Mapping[bytes, int], keep_for: timedelta | None) -> set[byte
     """Return those digests that are this transaction's now. Sorted, so that two batches cannot deadlock."""
     if not digests:
         return set()
-    expires = "infinity" if keep_for is None else f"{keep_for.total_seconds()} seconds"
+    kept = None if keep_for is None else f"{keep_for.total_seconds()} seconds"
     with connections[current_scope().alias].cursor() as cursor:
-        cursor.execute(_CLAIM, [sorted(digests), expires])
+        cursor.execute(_CLAIM, [kept, sorted(digests)])
         return {bytes(row[0]) for row in cursor.fetchall()}
+
+
+def _forget(most: int) -> None:
+    """Delete some keys that have expired. Last of all: who claims one of these waits, and may hold what we claim."""
+    if most:
+        with connections[current_scope().alias].cursor() as cursor:
+            cursor.execute(_FORGET, [most])
 
 
 def _enter(ids: Mapping[bytes, UUID]) -> None:

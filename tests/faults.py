@@ -27,7 +27,7 @@ def sick(name: str, about: str) -> tuple[str, str, str]:
 FAULTS = {
     # rights
     "a right too many": Fault(
-        "GRANT DELETE ON {schema}.audit_key TO {role}", {sick("grant.extra", "audit_key {role} DELETE")}
+        "GRANT DELETE ON {schema}.audit_export TO {role}", {sick("grant.extra", "audit_export {role} DELETE")}
     ),
     "a right to change the trail": Fault(
         "GRANT UPDATE ON {schema}.audit_log TO {role}",

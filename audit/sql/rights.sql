@@ -5,8 +5,8 @@ CALL guard.allow('SELECT, INSERT', 'audit_log', 'usage_log');
 CALL guard.allow('SELECT, INSERT (user_agent)', 'audit_user_agent');
 -- Positions and words are written by the gate's functions alone.
 CALL guard.allow('SELECT', 'audit_log_position', 'audit_log_words');
-CALL guard.allow('SELECT, INSERT, UPDATE', 'audit_key');
-CALL guard.allow('SELECT, INSERT, UPDATE, DELETE', 'audit_answer');
+-- Keys and answers that have expired are forgotten.
+CALL guard.allow('SELECT, INSERT, UPDATE, DELETE', 'audit_key', 'audit_answer');
 CALL guard.allow('SELECT, INSERT, UPDATE', 'audit_event_type', 'audit_event_policy');
 CALL guard.allow('SELECT, INSERT (name, version, metadata_schema)', 'audit_event_schema');
 CALL guard.allow('SELECT, INSERT, UPDATE', 'audit_export');

@@ -18,9 +18,11 @@ CREATE TABLE usage_log_default PARTITION OF usage_log DEFAULT;
 CALL guard.protect('usage_log', false);
 CALL guard.protect_truncate('usage_log_default');
 
--- A partitioned trail cannot keep a key unique, so keys stand in a table of their own.
+-- A partitioned trail cannot keep a key unique, so keys stand in a table of their own. Those of imports never expire.
 CREATE TABLE audit_key (
   digest bytea PRIMARY KEY,
   entry_id uuid NOT NULL,
-  created_at timestamptz NOT NULL DEFAULT now()
+  created_at timestamptz NOT NULL DEFAULT now(),
+  expires_at timestamptz
 );
+CREATE INDEX audit_key_expires_at ON audit_key (expires_at) WHERE expires_at IS NOT NULL;

@@ -36,6 +36,16 @@ def key(name: str) -> bytes:
     return ingest.digest("test", name)
 
 
+def keys(world: World) -> set[bytes]:
+    return {bytes(row[0]) for row in world.sql(f"SELECT digest FROM {world.acme.schema_name}.audit_key")}
+
+
+def age(world: World, interval: str) -> None:
+    """Let all keys be as much older."""
+    older = "created_at = created_at - %s::interval, expires_at = expires_at - %s::interval"
+    world.sql(f"UPDATE {world.acme.schema_name}.audit_key SET {older}", interval, interval)
+
+
 def test_events_are_written_in_the_order_given(world: World) -> None:
     with world.scope("acme"):
         written = ingest.write([(None, event(str(number))) for number in range(5)], keep_for=DAY)
@@ -79,11 +89,10 @@ def test_a_key_of_one_tenant_means_nothing_to_another(world: World) -> None:
 def test_a_key_is_free_again_after_its_day(world: World) -> None:
     with world.scope("acme"):
         first = ingest.write([(key("a"), event())], keep_for=DAY)
-    schema = world.acme.schema_name
-    world.sql(f"UPDATE {schema}.audit_key SET created_at = now() - interval '23 hours 59 minutes'")
+    age(world, "23 hours 59 minutes")
     with world.scope("acme"):
         assert not ingest.write([(key("a"), event())], keep_for=DAY)[0].created
-    world.sql(f"UPDATE {schema}.audit_key SET created_at = now() - interval '24 hours 1 minute'")
+    age(world, "2 minutes")
     with world.scope("acme"):
         anew = ingest.write([(key("a"), event())], keep_for=DAY)[0]
     with world.scope("acme"):
@@ -96,11 +105,43 @@ def test_a_key_is_free_again_after_its_day(world: World) -> None:
 def test_a_key_of_an_import_is_kept_for_ever(world: World) -> None:
     with world.scope("acme"):
         first = ingest.import_events([(key("a"), event())])
-    world.sql(f"UPDATE {world.acme.schema_name}.audit_key SET created_at = now() - interval '10 years'")
+    age(world, "10 years")
     with world.scope("acme"):
         again = ingest.import_events([(key("a"), event())])
     assert (again[0].created, again[0].id) == (False, first[0].id)
     assert written_in(world, "acme") == 1
+
+
+def test_keys_that_have_expired_are_forgotten_some_at_a_time(world: World) -> None:
+    with world.scope("acme"):
+        ingest.write([(key(str(number)), event()) for number in range(10)], keep_for=DAY)
+        ingest.import_events([(key("for ever"), event())])
+    age(world, "24 hours 1 minute")
+    for left in (8, 6):
+        with world.scope("acme"):
+            ingest.write([(key(f"new {left}"), event())], keep_for=DAY)
+        assert len(keys(world) & {key(str(number)) for number in range(10)}) == left
+    with world.scope("acme"):
+        ingest.write([(None, event())], keep_for=DAY)
+        ingest.import_events([(key("another"), event())])
+    assert keys(world) >= {key("for ever"), key("another"), key("new 8"), key("new 6")}
+    assert len(keys(world)) == 6 + 4
+
+
+def test_an_expired_key_that_another_is_at_is_left_to_it(world: World) -> None:
+    with world.scope("acme"):
+        first = ingest.write([(key("a"), event())], keep_for=DAY)
+    age(world, "24 hours 1 minute")
+    lock = f"SELECT 1 FROM {world.acme.schema_name}.audit_key FOR UPDATE"
+    with psycopg.connect(world.superuser, dbname=world.database) as holder:
+        holder.execute(lock)
+        with world.scope("acme"):
+            ingest.write([(key("b"), event())], keep_for=DAY)
+        holder.rollback()
+    assert keys(world) == {key("a"), key("b")}
+    with world.scope("acme"):
+        again = ingest.write([(key("a"), event())], keep_for=DAY)
+    assert (again[0].created, again[0].id != first[0].id) == (True, True)
 
 
 def test_more_events_than_a_statement_holds_are_written_once(world: World) -> None:
