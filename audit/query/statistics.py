@@ -18,7 +18,7 @@ from audit.integrity.positions import BLOCK, Positions
 from audit.query import search
 from audit.query.filter import Filter, matching
 
-EXACT = 30_000
+EXACT = 15_000
 # Words of an entry take longer to look through than its columns.
 _SEARCHED = 4096
 _FACETS = ("action", "actor", "resource_type", "outcome")

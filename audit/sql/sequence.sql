@@ -22,7 +22,7 @@ SET search_path = pg_catalog, pg_temp SET plan_cache_mode = force_generic_plan A
 BEGIN
   INSERT INTO guard.outbox (trail, ids)
   SELECT format('%I.%I', TG_TABLE_SCHEMA, coalesce(TG_ARGV[0], TG_TABLE_NAME))::regclass, array_agg(id)
-    FROM (SELECT id, (row_number() OVER () - 1) / {block} AS part FROM new_entries) AS numbered GROUP BY part;
+    FROM (SELECT id, (row_number() OVER () - 1) / {block} AS part FROM new_entries) AS numbered GROUP BY part ORDER BY part;
   RETURN NULL;
 END $$;
 
@@ -73,7 +73,7 @@ SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
   EXECUTE format('INSERT INTO guard.outbox (trail, ids) SELECT $1, array_agg(id) FROM (
       SELECT id, (row_number() OVER (ORDER BY id) - 1) / {block} AS part FROM %1$s
-       WHERE id NOT IN (SELECT unnest(ids) FROM %1$s_position)) AS numbered GROUP BY part', trail) USING trail;
+       WHERE id NOT IN (SELECT unnest(ids) FROM %1$s_position)) AS numbered GROUP BY part ORDER BY part', trail) USING trail;
   INSERT INTO guard.unindexed (trail) VALUES (trail);
 END $$;
 
