@@ -1,15 +1,18 @@
 """The public keys of identity providers, learnt by discovery and kept in this process.
 
-Whatever tokens say, an issuer is asked at most once a minute. What was learnt holds for an hour, and for a day where
-the issuer cannot be reached meanwhile.
+Whatever tokens say, an issuer is asked at most once a minute, and two issuers at a time: so many of this process's
+threads wait for them at most. What was learnt holds for an hour, and for a day where the issuer cannot be reached
+meanwhile.
 """
 
 from __future__ import annotations
 
 import time
 from collections import OrderedDict
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
-from threading import Lock
+from threading import BoundedSemaphore, Lock
 
 import structlog
 from django.db import connections
@@ -25,13 +28,18 @@ FRESH, STALE, PAUSE = 3600.0, 86400.0, 60.0
 _MAX_ISSUERS, _MAX_KEYS = 1000, 50
 # Symmetric keys are none: with them whoever can verify can sign.
 _TYPES = {"RSA", "EC", "OKP"}
-_WAIT = 2 * fetching.SECONDS + 1
+# Seconds for which a request waits for an answer that another one asks for. It holds a thread, which others need.
+_WAIT = 0.2
+_AT_A_TIME = 2
+_SOON = 5
 
 
 class ProviderUnreachable(CannotServe):
-    """This tenant's identity provider cannot be reached, so its tokens cannot be checked. Try again in a minute."""
+    """This tenant's identity provider has not been reached, so its tokens cannot be checked. Try again later."""
 
-    headers = {"Retry-After": "60"}
+    def __init__(self, *, wait: int = int(PAUSE)) -> None:
+        super().__init__()
+        self.headers = {"Retry-After": str(wait)}
 
 
 @dataclass
@@ -54,6 +62,7 @@ class _Issuer:
 
 _issuers: OrderedDict[str, _Issuer] = OrderedDict()
 _table = Lock()
+_fetches = BoundedSemaphore(_AT_A_TIME)
 
 
 def key_for(issuer: str, key_id: str | None, algorithm: str) -> PyJWK | None:
@@ -64,8 +73,11 @@ def key_for(issuer: str, key_id: str | None, algorithm: str) -> PyJWK | None:
     known = _known(issuer)
     found = _find(known, key_id, algorithm)
     if (found is None or known.age() > FRESH) and known.may_be_asked():
-        _learn(issuer, known)
+        usable = found is not None and known.age() <= STALE
+        answered = _learn(issuer, known, wait=0 if usable else _WAIT)
         found = _find(known, key_id, algorithm)
+        if found is None and not answered:
+            raise ProviderUnreachable(wait=_SOON)
     if known.age() > STALE:
         raise ProviderUnreachable
     return found
@@ -93,25 +105,42 @@ def _find(known: _Issuer, key_id: str | None, algorithm: str) -> PyJWK | None:
     return next((key for key in fitting if key.key_id == key_id), None)
 
 
-def _learn(issuer: str, known: _Issuer) -> None:
-    """Ask the issuer, once for all who wait. A failure leaves what was known."""
-    if not known.asking.acquire(timeout=_WAIT):
-        return
-    try:
+def _learn(issuer: str, known: _Issuer, *, wait: float) -> bool:
+    """Ask the issuer, once for all who wait. Return whether it was; not, where others ask for longer than the wait."""
+    with _holding(known.asking, wait) as mine:
+        if not mine:
+            return False
         if not known.may_be_asked():
-            return
-        # The gate's connection goes back to its pool: others need it while this request waits.
-        connections.close_all()
-        try:
-            known.keys = _asked(issuer)
-            known.learnt = time.monotonic()
-        finally:
-            # Only now: whoever comes meanwhile waits for the answer.
-            known.asked = time.monotonic()
+            return True
+        with _holding(_fetches, wait) as free:
+            if free:
+                _ask(issuer, known)
+            return free
+
+
+@contextmanager
+def _holding(lock: Lock | BoundedSemaphore, wait: float) -> Iterator[bool]:
+    """Hold a lock, if it is to be had within so many seconds; tell whether it was."""
+    held = lock.acquire(timeout=wait)
+    try:
+        yield held
+    finally:
+        if held:
+            lock.release()
+
+
+def _ask(issuer: str, known: _Issuer) -> None:
+    """Learn the issuer's keys. A failure leaves what was known."""
+    # The gate's connection goes back to its pool: others need it while this request waits.
+    connections.close_all()
+    try:
+        known.keys = _asked(issuer)
+        known.learnt = time.monotonic()
     except CannotFetch as error:
         log.warning("identity_provider_unreachable", issuer=issuer, error=str(error))
     finally:
-        known.asking.release()
+        # Only now: whoever comes meanwhile waits for the answer.
+        known.asked = time.monotonic()
 
 
 def _asked(issuer: str) -> list[PyJWK]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import time
 from concurrent.futures import ThreadPoolExecutor
+from threading import Event
 from typing import Any
 
 import pytest
@@ -57,6 +58,13 @@ def test_a_rotated_key_is_learnt_and_the_old_one_forgotten(
     assert status(world, old) == 401
 
 
+@pytest.fixture
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A wait that is long enough for an answer also on a busy machine."""
+    monkeypatch.setattr(keys, "_WAIT", 30)
+
+
+@pytest.mark.usefixtures("patient")
 def test_unknown_keys_make_no_storm(world: World, provider: Provider, clock: list[float]) -> None:
     assert status(world, provider.token()) == 200
     clock[0] += keys.PAUSE
@@ -68,12 +76,87 @@ def test_unknown_keys_make_no_storm(world: World, provider: Provider, clock: lis
     assert status(world, provider.token()) == 200
 
 
+@pytest.mark.usefixtures("patient")
 def test_the_first_of_many_asks_and_the_others_wait(world: World, provider: Provider) -> None:
     token = provider.token()
     with ThreadPoolExecutor(8) as pool:
         answers = list(pool.map(lambda _: status(world, token), range(16)))
     assert set(answers) == {200}
     assert provider.asked == [DISCOVERY, "/keys"]
+
+
+class Silent:
+    """A provider that does not answer until it is let; `asked` has the URLs."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.asked: list[str] = []
+        self.answering = Event()
+        self.real = fetching.document
+        monkeypatch.setattr(fetching, "document", self.document)
+
+    def document(self, url: str) -> dict[str, Any]:
+        self.asked.append(url)
+        assert self.answering.wait(30)
+        return self.real(url)
+
+    def wait_for(self, number: int) -> None:
+        """Wait until so many have been asked."""
+        end = time.monotonic() + 10
+        while len(self.asked) < number:
+            assert time.monotonic() < end
+            time.sleep(0.005)
+
+
+def test_one_thread_at_most_waits_for_an_issuer_that_does_not_answer(
+    world: World, provider: Provider, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    silent, token = Silent(monkeypatch), provider.token()
+    with ThreadPoolExecutor(9) as pool:
+        first = pool.submit(status, world, token)
+        silent.wait_for(1)
+        garbage = [provider.token(header={"kid": f"unknown-{number}"}) for number in range(24)]
+        began = time.monotonic()
+        answers = list(pool.map(lambda token: bearing(world, token).get(TRAIL), garbage))
+        assert time.monotonic() - began < 8
+        # All were answered while the first still waits.
+        assert (first.done(), len(silent.asked)) == (False, 1)
+        silent.answering.set()
+        assert first.result() == 200
+    assert {(it.status_code, it.json()["code"], it["Retry-After"]) for it in answers} == {
+        (503, "provider_unreachable", "5")
+    }
+
+
+def test_a_key_that_is_known_serves_while_its_issuer_is_asked_anew(
+    world: World, provider: Provider, clock: list[float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    token = provider.token()
+    assert status(world, token) == 200
+    clock[0] += keys.FRESH + 1
+    silent = Silent(monkeypatch)
+    monkeypatch.setattr(keys, "_WAIT", 30)
+    with ThreadPoolExecutor(1) as pool:
+        first = pool.submit(status, world, token)
+        silent.wait_for(1)
+        assert [status(world, token) for _ in range(3)] == [200] * 3
+        assert not first.done()
+        silent.answering.set()
+        assert first.result() == 200
+
+
+def test_two_issuers_at_most_are_asked_at_a_time(provider: Provider, monkeypatch: pytest.MonkeyPatch) -> None:
+    silent = Silent(monkeypatch)
+    with ThreadPoolExecutor(2) as pool, override_settings(OIDC_ALLOWED_NETWORKS=["127.0.0.0/8"]):
+        for number in (1, 2):
+            pool.submit(keys.key_for, f"http://127.0.0.1:1/{number}", None, "ES256")
+        silent.wait_for(2)
+        with pytest.raises(keys.ProviderUnreachable):
+            keys.key_for(provider.issuer, "first", "ES256")
+        assert len(silent.asked) == 2
+        silent.answering.set()
+    with override_settings(OIDC_ALLOWED_NETWORKS=["127.0.0.0/8"]):
+        # It was not asked, so it may be at once.
+        assert keys.key_for(provider.issuer, "first", "ES256") is not None
 
 
 def test_keys_are_learnt_anew_after_an_hour_and_hold_for_a_day_without_the_provider(
