@@ -9,10 +9,12 @@ from __future__ import annotations
 import json
 import socket
 import ssl
+from concurrent.futures import Future
 from contextlib import suppress
 from http.client import HTTPConnection, HTTPException
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
-from threading import Timer
+from threading import Lock, Thread, Timer
+from time import monotonic
 from typing import Any
 from urllib.parse import SplitResult, urlsplit
 
@@ -37,11 +39,10 @@ class CannotFetch(Exception):
 
 def document(url: str) -> dict[str, Any]:
     """Return the JSON object at a URL. Raises CannotFetch."""
-    parts = checked(url)
-    address = _address_of(parts)
-    connection = _Connection(parts, address)
+    parts, end = checked(url), monotonic() + SECONDS
+    connection = _Connection(parts, _address_of(parts), end)
     # However slowly it is sent: at the end of the time the line is cut.
-    cut = Timer(SECONDS, connection.cut)
+    cut = Timer(_left(end), connection.cut)
     cut.daemon = True
     cut.start()
     try:
@@ -69,17 +70,36 @@ def checked(url: str) -> SplitResult:
     return parts
 
 
+def _left(end: float) -> float:
+    """Return how many seconds are left. A timeout of 0 would be none to a socket."""
+    return max(end - monotonic(), 0.001)
+
+
 def _address_of(parts: SplitResult) -> Address:
     """Return an address of the host that may be asked. Raises CannotFetch."""
     port = parts.port or (443 if parts.scheme == "https" else 80)
     try:
-        found = socket.getaddrinfo(parts.hostname, port, type=socket.SOCK_STREAM)
+        found = _resolved(str(parts.hostname), port)
     except (OSError, UnicodeError) as error:
         raise CannotFetch(f"{parts.hostname} has no address.") from error
     addresses = [ip_address(str(place[0]).partition("%")[0]) for *_, place in found]
     if not addresses or not all(_may_be_asked(address, parts.scheme) for address in addresses):
         raise CannotFetch(f"{parts.hostname} is not a host of the open Internet.")
     return addresses[0]
+
+
+def _resolved(host: str, port: int) -> list[Any]:
+    """Return the places of a name. Raises OSError, also after the time, which the system's resolver does not know."""
+    answer: Future[list[Any]] = Future()
+
+    def ask() -> None:
+        try:
+            answer.set_result(socket.getaddrinfo(host, port, type=socket.SOCK_STREAM))
+        except (OSError, UnicodeError) as error:
+            answer.set_exception(error)
+
+    Thread(target=ask, daemon=True).start()
+    return answer.result(SECONDS)
 
 
 def _may_be_asked(address: Address, scheme: str) -> bool:
@@ -92,23 +112,40 @@ def _may_be_asked(address: Address, scheme: str) -> bool:
 
 
 class _Connection(HTTPConnection):
-    """A connection to one address, under the name that was asked for."""
+    """A connection to one address, under the name that was asked for, until a time (monotonic seconds)."""
 
-    def __init__(self, parts: SplitResult, address: Address) -> None:
+    def __init__(self, parts: SplitResult, address: Address, end: float) -> None:
         secure = parts.scheme == "https"
-        super().__init__(str(parts.hostname), parts.port or (443 if secure else 80), timeout=SECONDS)
-        self._address, self._secure = str(address), secure
+        super().__init__(str(parts.hostname), parts.port or (443 if secure else 80))
+        self._address, self._secure, self._end = str(address), secure, end
+        # Kept besides `sock`, which is given up while an answer that ends with its line is still being read.
+        self._line: socket.socket | None = None
+        self._is_cut, self._turn = False, Lock()
 
     def connect(self) -> None:
-        """Connect to the address, and let the host prove its name."""
-        self.sock = socket.create_connection((self._address, self.port), SECONDS)
+        """Connect to the address, and let the host prove its name. Raises OSError."""
+        self._hold(socket.create_connection((self._address, self.port), _left(self._end)))
         if self._secure:
-            self.sock = ssl.create_default_context().wrap_socket(self.sock, server_hostname=self.host)
+            context = ssl.create_default_context()
+            # The wrapped socket takes the line over: it must be held before anything is waited for.
+            line = context.wrap_socket(self.sock, server_hostname=self.host, do_handshake_on_connect=False)
+            self._hold(line)
+            line.do_handshake()
+
+    def _hold(self, line: socket.socket) -> None:
+        with self._turn:
+            self.sock = self._line = line
+            if self._is_cut:
+                raise TimeoutError("it took too long")
 
     def cut(self) -> None:
-        """End whatever is under way, from another thread."""
-        with suppress(OSError, AttributeError):
-            self.sock.shutdown(socket.SHUT_RDWR)
+        """End whatever is under way or would begin, from another thread."""
+        with self._turn:
+            self._is_cut = True
+            if self._line is not None:
+                with suppress(OSError):
+                    # Not SSLSocket's own, which would go on in the clear.
+                    socket.socket.shutdown(self._line, socket.SHUT_RDWR)
 
 
 def _read(connection: _Connection, parts: SplitResult) -> dict[str, Any]:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import socket
 import time
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
 from threading import Event
 from typing import Any
 
@@ -203,25 +205,87 @@ def test_a_discovery_document_of_another_issuer_teaches_nothing(world: World, pr
         assert provider.asked == [DISCOVERY]
 
 
-def test_whoever_answers_slowly_is_cut_off(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(fetching, "SECONDS", 0.3)
+@contextmanager
+def dripping(first: bytes, then: bytes) -> Iterator[int]:
+    """Listen on a port of loopback; answer whoever comes with something, then byte by byte for five seconds."""
     with socket.create_server(("127.0.0.1", 0)) as listening, ThreadPoolExecutor(1) as pool:
 
         def drip() -> None:
             line, _ = listening.accept()
-            with line:
+            with line, suppress(OSError):
+                line.sendall(first)
                 for _ in range(100):
-                    try:
-                        line.sendall(b"H")
-                    except OSError:
-                        return
+                    line.sendall(then)
                     time.sleep(0.05)
 
         pool.submit(drip)
+        yield int(listening.getsockname()[1])
+
+
+# Of a TLS record of 16 KiB that holds a handshake message: the client waits for the rest of it.
+HANDSHAKE = b"\x16\x03\x03\x40\x00\x02\x00\x3f\xfc"
+
+
+@pytest.mark.parametrize(
+    ("scheme", "first", "then"),
+    [
+        ("http", b"", b"H"),
+        ("http", b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n", b" "),
+        # An answer that ends with its line, which http.client has given up by then.
+        ("http", b"HTTP/1.0 200 OK\r\n\r\n", b" "),
+        ("https", HANDSHAKE, b"\x00"),
+    ],
+)
+def test_whoever_answers_slowly_is_cut_off(
+    scheme: str, first: bytes, then: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fetching, "SECONDS", 0.3)
+    with dripping(first, then) as port, override_settings(OIDC_ALLOWED_NETWORKS=["127.0.0.0/8"]):
         began = time.monotonic()
-        with override_settings(OIDC_ALLOWED_NETWORKS=["127.0.0.0/8"]), pytest.raises(CannotFetch):
-            fetching.document(f"http://127.0.0.1:{listening.getsockname()[1]}/x")
+        with pytest.raises(CannotFetch):
+            fetching.document(f"{scheme}://127.0.0.1:{port}/x")
         assert time.monotonic() - began < 2
+
+
+def test_a_handshake_has_what_connecting_has_left_of_the_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fetching, "SECONDS", 2)
+    real = socket.create_connection
+
+    def slowly(*place: Any) -> socket.socket:
+        time.sleep(1.5)
+        return real(*place)
+
+    with dripping(HANDSHAKE, b"\x00") as port, override_settings(OIDC_ALLOWED_NETWORKS=["127.0.0.0/8"]):
+        monkeypatch.setattr(socket, "create_connection", slowly)
+        began = time.monotonic()
+        with pytest.raises(CannotFetch):
+            fetching.document(f"https://127.0.0.1:{port}/x")
+        assert 1.9 < time.monotonic() - began < 3
+
+
+def test_a_name_server_that_does_not_answer_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fetching, "SECONDS", 0.2)
+    answering = Event()
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_a, **_k: answering.wait(10) and [])
+    began = time.monotonic()
+    with pytest.raises(CannotFetch, match="has no address"):
+        fetching.document("https://innocent.example/")
+    assert time.monotonic() - began < 2
+    answering.set()
+
+
+def test_a_line_that_is_made_after_the_time_is_not_used(provider: Provider, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fetching, "SECONDS", 0.1)
+    real = socket.create_connection
+
+    def slowly(*place: Any) -> socket.socket:
+        time.sleep(0.4)
+        return real(*place)
+
+    monkeypatch.setattr(socket, "create_connection", slowly)
+    with override_settings(OIDC_ALLOWED_NETWORKS=["127.0.0.0/8"]), pytest.raises(CannotFetch, match="too long"):
+        fetching.document(f"{provider.issuer}/keys")
+    assert provider.asked == []
 
 
 def test_no_connection_of_a_pool_is_held_meanwhile(
