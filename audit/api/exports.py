@@ -6,6 +6,7 @@ from collections.abc import Generator, Mapping
 from typing import Annotated, Any, ClassVar, Literal
 from uuid import UUID
 
+from django.conf import settings
 from django.http import HttpResponse, HttpResponseBase, QueryDict, StreamingHttpResponse
 from django.utils import timezone
 from drf_spectacular.types import OpenApiTypes
@@ -29,10 +30,12 @@ from tenants import gate
 from tenants.api import wire
 from tenants.api.routes import problems
 from tenants.api.wire import rendered
-from tenants.callers import Caller
-from tenants.context import tenant_scope
+from tenants.callers import Caller, host_name
+from tenants.context import current_scope, tenant_scope
 from tenants.errors import BadInput, Fault, NotFound, TenantSuspended, Unprocessable
+from tenants.invitations import base_of
 from tenants.middleware import outside_unit
+from tenants.models import Domain
 from tenants.roles import Right
 
 _CHUNK = 256 * 1024
@@ -241,7 +244,15 @@ def link_to(request: Request, job: AuditExport) -> str:
     """Return the address of an export's file, for ten minutes."""
     link = QueryDict(mutable=True)
     link["link"] = exports.write_link(job)
-    return str(request.build_absolute_uri(f"/api/v1/exports/{job.pk}/file?{link.urlencode()}"))
+    return f"{_base(request)}/api/v1/exports/{job.pk}/file?{link.urlencode()}"
+
+
+def _base(request: Request) -> str:
+    """Return where files are fetched without a key: the host that was asked or, if it is nobody's, the tenant's own."""
+    name, tenant = host_name(request._request), current_scope().tenant  # noqa: SLF001
+    if tenant is None or name in settings.PLATFORM_HOSTS or Domain.objects.filter(domain=name).exists():
+        return str(request.build_absolute_uri("/")).rstrip("/")
+    return base_of(tenant.id, host=request.get_host(), secure=request.is_secure())
 
 
 def _shown(job: AuditExport) -> dict[str, Any]:
