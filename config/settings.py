@@ -140,7 +140,7 @@ STATIC_URL = "/static/"
 # Files of exports: web processes and whoever runs the jobs must see the same ones.
 EXPORTS_DIR = env.text("EXPORTS_DIR", str(BASE_DIR / "var" / "exports"))
 # How many of them a process sends at a time: who reads slowly holds a thread for as long.
-EXPORTS_AT_A_TIME = env.whole("EXPORTS_AT_A_TIME", 4, least=1)
+EXPORTS_AT_A_TIME = env.whole("EXPORTS_AT_A_TIME", 3, least=1)
 EXPORTS_KEPT_HOURS = env.whole("EXPORTS_KEPT_HOURS", 72, least=1, most=8760)
 STORAGES = {
     "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},

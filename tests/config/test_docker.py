@@ -222,3 +222,10 @@ def test_the_table_says_the_defaults_of_the_code() -> None:
     defaults = {name: text or number for name, text, number in found if text or number}
     assert len(defaults) > 10
     assert {name: value.strip("` ") for name, value in documented() if name in defaults} == defaults
+
+
+def test_files_that_are_sent_and_streams_that_come_in_leave_a_thread_for_others() -> None:
+    defaults = {name: value.strip("` ") for name, value in documented()}
+    threads, files = int(defaults["WEB_THREADS"]), int(defaults["EXPORTS_AT_A_TIME"])
+    streams = max(1, threads // 2)  # as `config.arrival` lets in
+    assert files + streams < threads
