@@ -81,7 +81,7 @@ STATUSES = {
     406: "The Accept header asks for what cannot be answered.",
     408: "The body came too slowly, or not to its end.",
     409: "The state of the resource does not allow this.",
-    410: "What the cursor points to is no longer kept.",
+    410: "The file of this export is no longer kept: ask for another export.",
     413: "The body, or an event in it, is larger than the limit.",
     414: "The address is longer than 8,190 bytes. The server says so in HTML, before anything is read.",
     415: "The body is of a type that is not read here.",
