@@ -9,6 +9,7 @@ never more than ten at a time. To read an answer it has half a minute for each p
 
 from __future__ import annotations
 
+import json
 import re
 import selectors
 import tempfile
@@ -22,7 +23,8 @@ from gunicorn.http import get_parser
 from gunicorn.http.unreader import SocketUnreader
 from gunicorn.workers.gthread import ThreadWorker
 
-from tenants.bodies import MAX_BYTES
+from tenants.bodies import MAX_BYTES, Overloaded, TooSlow
+from tenants.errors import DomainError
 
 GRACE = 10.0  # seconds
 RATE = 1024  # bytes a second
@@ -35,6 +37,7 @@ _LENGTH = re.compile(rb"\r\ncontent-length:[ \t]*(\d{1,18})[ \t]*\r\n", re.IGNOR
 _FRAMING = re.compile(rb"\r\n(?:content-length|transfer-encoding)[ \t]*:", re.IGNORECASE)
 _CHUNKED = re.compile(rb"\r\ntransfer-encoding:", re.IGNORECASE)
 _EXPECTS = re.compile(rb"\r\nexpect:[ \t]*100-continue[ \t]*\r\n", re.IGNORECASE)
+_REQUEST_ID = re.compile(rb"\r\nx-request-id:[ \t]*([!-~]{1,128})[ \t]*\r\n", re.IGNORECASE)
 _LAST_CHUNK = b"0\r\n\r\n"
 
 
@@ -100,6 +103,23 @@ class Arriving:
         if self.size == end + 4 and not self.ready and _EXPECTS.search(fields):
             with suppress(OSError):
                 self.conn.sock.send(b"HTTP/1.1 100 Continue\r\n\r\n")
+
+    def refusal(self, error: DomainError) -> bytes:
+        """Return the answer that refuses the request, as the application answers refusals, and ends the connection."""
+        from config import middleware, problems  # noqa: PLC0415 - Django is started by now
+
+        self.kept.seek(0)
+        sent = _REQUEST_ID.search(self.kept.read(_PIECE).partition(b"\r\n\r\n")[0] + b"\r\n")
+        document = json.dumps(problems.body(error), separators=(",", ":"))
+        fields = {
+            "Content-Type": "application/problem+json",
+            "Content-Length": len(document),
+            "Connection": "close",
+            "X-Request-ID": middleware.request_id(sent[1].decode() if sent else ""),
+            **error.headers,
+        }
+        top = [f"HTTP/1.1 {error.status} {problems.title(error.status)}", *(f"{k}: {v}" for k, v in fields.items())]
+        return "\r\n".join([*top, "", document]).encode()
 
     def hand_over(self, cfg: Any) -> None:
         """Let gunicorn read the request from what was kept, and then from the socket."""
@@ -173,7 +193,7 @@ class PatientWorker(ThreadWorker):  # type: ignore[misc]
             self._forget(arriving)
             self._begin(arriving)
         elif sum(one.size for one in self._arriving) > _MAX_HELD:
-            self._cut(max(self._arriving, key=lambda one: one.size), b"503 Service Unavailable")
+            self._cut(max(self._arriving, key=lambda one: one.size), Overloaded())
 
     def _begin(self, arriving: Arriving) -> None:
         """Give a request a thread; a stream only if others are left for those that are not."""
@@ -204,21 +224,21 @@ class PatientWorker(ThreadWorker):  # type: ignore[misc]
         super().murder_pending()
         now = time.monotonic()
         for arriving in [one for one in self._arriving if one.deadline < now]:
-            self._cut(arriving, b"408 Request Timeout")
+            self._cut(arriving, TooSlow())
         while self._queued and self._queued[0].since + _QUEUED < now:
-            self._cut(self._queued.popleft(), b"503 Service Unavailable")
+            self._cut(self._queued.popleft(), Overloaded())
 
     def _cap_keepalive(self, deadline: float) -> None:
         super()._cap_keepalive(deadline)
         for arriving in self._arriving:
             arriving.deadline = min(arriving.deadline, deadline)
 
-    def _cut(self, arriving: Arriving, status: bytes = b"") -> None:
+    def _cut(self, arriving: Arriving, error: DomainError | None = None) -> None:
         """Close a connection, with an answer if the client has begun to say something."""
         self._forget(arriving)
-        if status and arriving.size:
+        if error and arriving.size:
             with suppress(OSError):
-                arriving.conn.sock.send(b"HTTP/1.1 %b\r\nConnection: close\r\nContent-Length: 0\r\n\r\n" % status)
+                arriving.conn.sock.send(arriving.refusal(error))
         arriving.kept.close()
         self.nr_conns -= 1
         arriving.conn.close()

@@ -16,6 +16,11 @@ _SAFE_ID = re.compile(r"[A-Za-z0-9._:/+=-]{1,128}")
 log = structlog.get_logger("daybook.request")
 
 
+def request_id(sent: str) -> str:
+    """Return the id of a request: the one that it was sent with, if that is harmless, or a new one."""
+    return sent if _SAFE_ID.fullmatch(sent) else uuid.uuid4().hex
+
+
 class RequestLog:
     """Gives each request an id (the caller's `X-Request-ID` if it is harmless), answers it, logs one line."""
 
@@ -24,8 +29,7 @@ class RequestLog:
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
         """Answer, and log."""
-        sent = request.headers.get("X-Request-ID", "")
-        request.id = sent if _SAFE_ID.fullmatch(sent) else uuid.uuid4().hex  # type: ignore[attr-defined]
+        request.id = request_id(request.headers.get("X-Request-ID", ""))  # type: ignore[attr-defined]
         began = time.perf_counter()
         with structlog.contextvars.bound_contextvars(request_id=request.id):  # type: ignore[attr-defined]
             response = self.get_response(request)

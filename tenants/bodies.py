@@ -15,7 +15,7 @@ from typing import Any, cast
 import zstandard
 from django.http import HttpRequest, HttpResponseBase
 
-from tenants.errors import BadInput, TooLarge
+from tenants.errors import BadInput, CannotServe, TooLarge
 
 MAX_BYTES = 5 * 1024 * 1024
 _PIECE = 64 * 1024
@@ -39,6 +39,10 @@ class TooSlow(BadInput):
     """The body came too slowly. Send it at once, in smaller parts if need be."""
 
     status = 408
+
+
+class Overloaded(CannotServe):
+    """More requests arrive at once than can be taken in. Try again in a few seconds."""
 
 
 class Bodies:

@@ -31,7 +31,7 @@ _KINDS: tuple[type[DomainError], ...] = (
     errors.ForeignKeyHost, errors.TenantSuspended, errors.NotAllowed, OwnersOnly, BadLink, errors.NotFound,
     errors.UnknownHost, bodies.TooSlow, errors.Conflict, ExportsBusy, KeyNotInUse, AlreadyMember, LastOwner, FileGone,
     errors.TooLarge, UnknownEncoding, errors.Unprocessable, KeyReused, TooManyRejected,
-    errors.CannotServe, errors.TooSlow, ProviderUnreachable, TooManyFiles,
+    errors.CannotServe, bodies.Overloaded, errors.TooSlow, ProviderUnreachable, TooManyFiles,
 )  # fmt: skip
 ERRORS: tuple[DomainError, ...] = (
     *(kind() for kind in _KINDS),

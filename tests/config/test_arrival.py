@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import socket
 import threading
@@ -13,6 +14,9 @@ from contextlib import ExitStack, closing, suppress
 import pytest
 from programs import SERVER, lines, serving
 from servers import free_port
+
+from config import arrival
+from tenants.bodies import Overloaded
 
 # One worker with two threads, so one stream at a time. Patience is short, and so are these tests.
 PATIENCE = 3.0
@@ -107,9 +111,34 @@ def test_who_sends_slowly_holds_up_nobody_and_is_cut_off(port: int) -> None:
         time.sleep(0.1)
         assert asked(port) + asked(port, bytes(300_000)) < PATIENCE
         began = time.monotonic()
-        assert {(what, answer(sock)) for what, sock in slow} == {(what, "408" if SLOW[what] else "") for what in SLOW}
+        assert {(what, answer(sock)[:3]) for what, sock in slow} == {
+            (what, "408" if SLOW[what] else "") for what in SLOW
+        }
         assert time.monotonic() - began < 3 * PATIENCE
     asked(port)
+
+
+@pytest.mark.parametrize(("sent", "own"), [("r-1", True), ("a b", False), ("<x>", False), (None, False)])
+def test_who_is_cut_off_is_told_why_as_the_application_tells_it(port: int, sent: str | None, own: bool) -> None:
+    more = [] if sent is None else [f"x-request-id: {sent}"]
+    with closing(connected(port)) as sock:
+        sock.sendall(head(5000, "/", *more) + b"\r\nX-Request-ID: of-the-body\r\n")
+        top, _, document = b"".join(iter(lambda: sock.recv(65536), b"")).decode().partition("\r\n\r\n")
+    status, *fields = top.split("\r\n")
+    named = dict(field.split(": ", 1) for field in fields)
+    assert (status, named["Content-Type"]) == ("HTTP/1.1 408 Request Timeout", "application/problem+json")
+    assert (named["Connection"], named["Content-Length"]) == ("close", str(len(document)))
+    assert (json.loads(document)["code"], json.loads(document)["status"]) == ("too_slow", 408)
+    assert re.fullmatch("r-1" if own else "[0-9a-f]{32}", named["X-Request-ID"])
+
+
+def test_who_finds_no_room_is_told_when_to_come_back() -> None:
+    arriving = arrival.Arriving(None, head(5, "/", "X-Request-ID: r-2"))
+    with closing(arriving.kept):
+        top, _, document = arriving.refusal(Overloaded()).decode().partition("\r\n\r\n")
+    assert top.startswith("HTTP/1.1 503 Service Unavailable\r\n")
+    assert {"Retry-After: 5", "X-Request-ID: r-2"} <= set(top.split("\r\n"))
+    assert json.loads(document)["code"] == "overloaded"
 
 
 def test_who_sends_a_byte_now_and_then_is_cut_off_too(port: int) -> None:
