@@ -61,7 +61,7 @@ class Engine:
         for thread in self._threads:
             thread.start()
 
-    def stop(self, wait: float = 5.0) -> None:
+    def stop(self, wait: float = 2.0) -> None:
         """End after what each job is at, or leave it to the next process after `wait` seconds in all."""
         self._over.set()
         until = time.monotonic() + wait

@@ -38,7 +38,7 @@ def test_a_job_that_finds_something_to_do_is_called_again_at_once() -> None:
     engine.start()
     until(lambda: len(calls) == 4)
     time.sleep(0.05)
-    engine.stop()
+    engine.stop(wait=60)
     assert len(calls) == 4
 
 
@@ -56,7 +56,7 @@ def test_a_job_that_fails_is_tried_again_and_holds_up_no_other() -> None:
     engine = Engine([Job("bad", 0.01, bad), Job("good", 0.01, good)])
     engine.start()
     until(lambda: calls["bad"] > 2 and calls["good"] > 5)
-    engine.stop()
+    engine.stop(wait=60)
 
 
 def test_a_stopped_engine_calls_nothing_more() -> None:
@@ -69,7 +69,7 @@ def test_a_stopped_engine_calls_nothing_more() -> None:
     engine = Engine([Job("a", 0.001, run)])
     engine.start()
     until(lambda: calls)
-    engine.stop()
+    engine.stop(wait=60)
     before = len(calls)
     time.sleep(0.05)
     assert len(calls) == before
@@ -84,7 +84,7 @@ def test_the_schedule_gives_entries_their_positions(world: World) -> None:
     try:
         until(lambda: world.sql(f"SELECT 1 FROM {place} WHERE %s = ANY (ids)", key))
     finally:
-        engine.stop()
+        engine.stop(wait=60)
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
