@@ -172,8 +172,6 @@ def _begin_jobs(_worker: Any) -> None:
 
 
 def _end_jobs() -> None:
-    # The worker ends already: another signal, to all of its group, must not break this off.
-    signal.pthread_sigmask(signal.SIG_BLOCK, _STOPS)
     while _engines:
         _engines.pop().stop()
 
