@@ -40,7 +40,6 @@ local.migrate()
 # or `after` it, when the answer is not yet sent.
 _SERVE = """
 import os, signal, sys; sys.path.insert(0, sys.argv[1])
-os.environ["BACKGROUND_JOBS"] = "0"
 import django; django.setup()
 from django.conf import settings
 from audit.api import views
