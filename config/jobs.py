@@ -15,10 +15,12 @@ from functools import partial
 
 import structlog
 from django.conf import settings
-from django.db import connections
+from django.db import InterfaceError, OperationalError, connections
+from psycopg_pool import PoolTimeout
 
 from audit import jobs as audit_jobs
 from audit.integrity import sequencer
+from config import problems
 from tenants.owner.access import OWNER
 
 log = structlog.get_logger("daybook.jobs")
@@ -72,12 +74,14 @@ class Engine:
         pause = job.every
         while not self._over.is_set():
             try:
-                done = job.run()
-                pause = job.every
-            except Exception:
-                # A database that is away, a bug: whatever it is, what was begun is rolled back and tried again.
-                log.exception("job_failed", job=job.name, again_in=pause)
+                done, pause = job.run(), job.every
+            except (OperationalError, InterfaceError, PoolTimeout) as error:
                 done, pause = 0, min(_LONGEST_PAUSE, pause * 2)
+                log.warning("job_waits_for_database", job=job.name, again_in=pause, error=problems.reason(error))
+            except Exception:
+                # Whatever it is, what was begun is rolled back and tried again.
+                done, pause = 0, min(_LONGEST_PAUSE, pause * 2)
+                log.exception("job_failed", job=job.name, again_in=pause)
             if not done:
                 connections.close_all()
                 self._over.wait(pause)

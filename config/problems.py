@@ -81,13 +81,13 @@ def domain_error(error: Exception) -> DomainError:
 
 def _from_database(error: Exception) -> DomainError:
     if isinstance(error.__cause__, QueryCanceled):
-        log.warning("query_too_slow", error=_reason(error))
+        log.warning("query_too_slow", error=reason(error))
         return TooSlow()
-    log.error("database_unavailable", error=_reason(error))
+    log.error("database_unavailable", error=reason(error))
     return CannotServe()
 
 
-def _reason(error: Exception) -> str:
+def reason(error: Exception) -> str:
     """Return in one line why the database cannot be used; a wait in vain alone does not say."""
     text = str(error).strip().partition("\n")[0]
     return f"{text}: {PoolTrouble.reason}" if isinstance(error.__cause__ or error, PoolTimeout) else text

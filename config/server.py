@@ -21,6 +21,7 @@ from django.db import connections
 from gunicorn.app.base import BaseApplication
 from gunicorn.arbiter import Arbiter
 from gunicorn.glogging import Logger
+from gunicorn.workers.base import Worker
 
 from config import env, local, metrics
 from config.arrival import PatientWorker
@@ -136,7 +137,7 @@ class _Server(BaseApplication):  # type: ignore[misc]
             "control_socket_disable": True,
             "logger_class": _Log,
             "loglevel": "warning",
-            "post_worker_init": _begin_jobs,
+            "post_fork": _begin_jobs,
             "worker_exit": lambda _arbiter, _worker: _end_jobs(),
             "when_ready": lambda _arbiter: _begin(ready),
             "child_exit": lambda _arbiter, worker: metrics.forget_worker(worker.pid),
@@ -162,8 +163,12 @@ class _Server(BaseApplication):  # type: ignore[misc]
 _engines: list[Any] = []
 
 
-def _begin_jobs(_worker: Any) -> None:
-    """Run the background jobs in this worker, unless BACKGROUND_JOBS is off."""
+def _begin_jobs(_arbiter: Any, _worker: Any) -> None:
+    """Run the background jobs in this worker, unless BACKGROUND_JOBS is off.
+
+    Signals are still kept for later (`spawn_worker`): one that came now would leave half of the threads unstarted. The
+    threads never get any.
+    """
     from config import jobs  # noqa: PLC0415 - Django is started by now
 
     if env.flag("BACKGROUND_JOBS", default=True):
@@ -172,7 +177,10 @@ def _begin_jobs(_worker: Any) -> None:
 
 
 def _end_jobs() -> None:
-    while _engines:
+    """End them. Gunicorn calls this in its own process, too, where there are none, of workers that are gone already."""
+    if _engines:
+        # The worker ends: a second signal, as all of its group get, must not break this off.
+        signal.pthread_sigmask(signal.SIG_BLOCK, _STOPS)
         _engines.pop().stop()
 
 
@@ -213,6 +221,10 @@ class _Worker(PatientWorker):
         """Listen, first to what came meanwhile."""
         super().init_signals()
         signal.pthread_sigmask(signal.SIG_UNBLOCK, _STOPS)
+
+    def handle_quit(self, sig: int, frame: Any) -> None:
+        """End at once. Gunicorn's own closes the pool of threads first, by a lock that the loop may just be holding."""
+        Worker.handle_quit(self, sig, frame)
 
 
 class _Log(Logger):  # type: ignore[misc]

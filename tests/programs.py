@@ -18,7 +18,6 @@ import sys
 sys.path.insert(0, sys.argv[1])
 import config.typing_settings, os
 os.environ["DJANGO_SETTINGS_MODULE"] = "config.settings"
-os.environ["BACKGROUND_JOBS"] = "0"
 import django; django.setup()
 from config import server
 server._Server.load = lambda self: page

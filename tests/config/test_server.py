@@ -5,10 +5,14 @@ from __future__ import annotations
 import os
 import signal
 import socket
+import threading
 import time
 import urllib.request
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, suppress
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import psycopg
 import pytest
@@ -114,3 +118,20 @@ def test_a_worker_that_boots_when_it_is_stopped_ends_at_once_and_as_quietly(sign
     assert time.monotonic() - began < 8
     assert (said.replace("booting\n", ""), errors, process.returncode) == ("ended\n", "", 0)
     assert processes(str(port)) == []
+
+
+def test_a_worker_that_is_just_giving_a_request_to_a_thread_ends_at_once() -> None:
+    """A signal comes in between any two instructions: also while the pool of threads is locked by the loop itself."""
+    worker: Any = object.__new__(server._Worker)
+    worker.cfg, worker.tpool = SimpleNamespace(worker_int=lambda _worker: None), ThreadPoolExecutor(1)
+    ended = threading.Event()
+
+    def interrupted() -> None:
+        with worker.tpool._shutdown_lock, suppress(SystemExit):
+            worker.handle_quit(signal.SIGQUIT, None)
+            raise AssertionError("it goes on")
+        ended.set()
+
+    threading.Thread(target=interrupted, daemon=True).start()
+    assert ended.wait(10)
+    assert worker.alive is False
