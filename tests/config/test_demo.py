@@ -7,6 +7,7 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 import urllib.request
 from collections import Counter
 from collections.abc import Iterator, Mapping
@@ -247,10 +248,17 @@ def ready(port: int) -> bool:
 
 
 def trail(demo: Demo, slug: str) -> list[dict[str, Any]]:
-    """Return the newest entries of a tenant, read by its key, but for those that say that they were read."""
+    """Return the newest entries of a tenant with their positions, but for those that say that they were read."""
     tenant = demo.document()["tenants"][slug]
-    found = play.Client(demo.port, tenant["host"], tenant["keys"]["read"]).call("/api/v1/audit-logs?limit=1000")
-    return [entry for entry in found["results"] if entry["action"] != "trail.read"]
+    client = play.Client(demo.port, tenant["host"], tenant["keys"]["read"])
+    deadline = time.monotonic() + 20
+    while True:
+        found = client.call("/api/v1/audit-logs?limit=1000")["results"]
+        entries = [entry for entry in found if entry["action"] != "trail.read"]
+        # An entry is given its position about a second after it was written.
+        if all(entry["position"] is not None for entry in entries) or time.monotonic() > deadline:
+            return entries
+        time.sleep(0.2)
 
 
 def strangers(entries: list[dict[str, Any]]) -> dict[tuple[str, str, str], int]:
