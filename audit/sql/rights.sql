@@ -12,7 +12,6 @@ CALL guard.allow('SELECT, INSERT (name, version, metadata_schema)', 'audit_event
 CALL guard.allow('SELECT, INSERT, UPDATE', 'audit_export');
 GRANT SELECT, UPDATE (user_id) ON audit_log TO "{guard}";
 GRANT SELECT, INSERT ON audit_log TO "{auditor}";
-GRANT SELECT ON audit_user_agent, audit_log_position, audit_log_words, audit_event_type TO "{auditor}";
 
 -- The auditor is the platform within a tenant: it appends, and sees what its own transaction wrote. All else it
 -- sees in a unit of work that names its reason, an entry of the platform log that is committed already. The schema is
@@ -26,23 +25,5 @@ CREATE POLICY read ON audit_log FOR SELECT TO "{auditor}" USING (
   AND id >= (SELECT guard.first_id(transaction_timestamp() - interval '2 seconds'))
   OR (SELECT guard.reason_given('audit_log'::regclass)));
 
--- The dictionary of user agents is part of the trail; the auditor adds nothing to it.
-ALTER TABLE audit_user_agent ENABLE ROW LEVEL SECURITY;
-CREATE POLICY tenant ON audit_user_agent TO "{tenant}" USING (true) WITH CHECK (true);
-CREATE POLICY read ON audit_user_agent FOR SELECT TO "{auditor}" USING (
-  (SELECT guard.reason_given('audit_user_agent'::regclass)));
-
--- Nor are positions and words for an auditor without a reason.
-ALTER TABLE audit_log_position ENABLE ROW LEVEL SECURITY;
-CREATE POLICY tenant ON audit_log_position TO "{tenant}" USING (true) WITH CHECK (true);
-CREATE POLICY read ON audit_log_position FOR SELECT TO "{auditor}" USING (
-  (SELECT guard.reason_given('audit_log_position'::regclass)));
-ALTER TABLE audit_log_words ENABLE ROW LEVEL SECURITY;
-CREATE POLICY tenant ON audit_log_words TO "{tenant}" USING (true) WITH CHECK (true);
-CREATE POLICY read ON audit_log_words FOR SELECT TO "{auditor}" USING (
-  (SELECT guard.reason_given('audit_log_words'::regclass)));
--- Of the catalogue the auditor reads how entries are told, where it may read them.
-ALTER TABLE audit_event_type ENABLE ROW LEVEL SECURITY;
-CREATE POLICY tenant ON audit_event_type TO "{tenant}" USING (true) WITH CHECK (true);
-CREATE POLICY read ON audit_event_type FOR SELECT TO "{auditor}" USING (
-  (SELECT guard.reason_given('audit_event_type'::regclass)));
+-- What belongs to entries: the dictionary of user agents, positions, words, and how a type of entry is told.
+CALL guard.for_a_reason('audit_user_agent', 'audit_log_position', 'audit_log_words', 'audit_event_type');

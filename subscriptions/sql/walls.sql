@@ -35,3 +35,18 @@ LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 $$;
 REVOKE ALL ON FUNCTION guard.reason_given FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION guard.reason_given TO "{auditor}";
+
+-- Lets the auditor read these tables of the current schema where a reason was given, and the tenant do what it may.
+CREATE PROCEDURE guard.for_a_reason(VARIADIC tables text[]) LANGUAGE plpgsql AS $$
+DECLARE
+  table_name text;
+BEGIN
+  FOREACH table_name IN ARRAY tables LOOP
+    EXECUTE format('ALTER TABLE %I ENABLE ROW LEVEL SECURITY', table_name);
+    EXECUTE format('CREATE POLICY tenant ON %I TO "{tenant}" USING (true) WITH CHECK (true)', table_name);
+    EXECUTE format('CREATE POLICY read ON %I FOR SELECT TO "{auditor}" USING ('
+                   '(SELECT guard.reason_given(%L::regclass)))', table_name, table_name);
+    EXECUTE format('GRANT SELECT ON %I TO "{auditor}"', table_name);
+  END LOOP;
+END $$;
+REVOKE ALL ON PROCEDURE guard.for_a_reason FROM PUBLIC;
