@@ -15,7 +15,7 @@ from typing import Any
 from django.db import connections
 
 from tenants.context import current_scope
-from tenants.errors import BadInput, Unprocessable
+from tenants.errors import Unprocessable, bad_parameter, parameter_fault
 
 HEADER = "Idempotency-Key"
 _KEY = re.compile(r"[\x21-\x7e]{1,255}")
@@ -49,8 +49,7 @@ def claim(key: str, method: str, path: str, body: Any) -> Answer | None:
     `body` is the parsed JSON. A key belongs to the caller who sent it. Raises BadInput, KeyReused.
     """
     if not _KEY.fullmatch(key):
-        detail = "The key is 1 to 255 visible ASCII characters."
-        raise BadInput(f"{HEADER}: {detail}", errors=[{"parameter": HEADER, "code": "bad_value", "detail": detail}])
+        raise bad_parameter(HEADER, "The key is 1 to 255 visible ASCII characters.")
     request = hashlib.sha256(f"{method} {path} {json.dumps(body, sort_keys=True)}".encode()).digest()
     with connections[current_scope().alias].cursor() as cursor:
         cursor.execute(_CLAIM, [_digest(key), request])
@@ -60,7 +59,7 @@ def claim(key: str, method: str, path: str, body: Any) -> Answer | None:
         cursor.execute(_GIVEN, [_digest(key)])
         given, status, answer = cursor.fetchone()
     if bytes(given) != request:
-        raise KeyReused(errors=[{"parameter": HEADER, "code": "key_reused", "detail": "Sent with another request."}])
+        raise KeyReused(errors=[parameter_fault(HEADER, "Sent with another request.", "key_reused")])
     return Answer(status, json.loads(answer))
 
 

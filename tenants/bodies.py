@@ -15,7 +15,7 @@ from typing import Any, cast
 import zstandard
 from django.http import HttpRequest, HttpResponseBase
 
-from tenants.errors import BadInput, CannotServe, TooLarge
+from tenants.errors import BadInput, CannotServe, TooLarge, parameter_fault
 
 MAX_BYTES = 5 * 1024 * 1024
 _PIECE = 64 * 1024
@@ -129,8 +129,8 @@ class Body(io.RawIOBase):
             return gzip.GzipFile(fileobj=io.BufferedReader(self._sent, _PIECE), mode="rb")
         if self._encoding == "zstd":
             return _Unzstd(self._sent)
-        detail = "It is gzip, zstd or identity, one of them."
-        raise UnknownEncoding(errors=[{"parameter": "Content-Encoding", "code": "unknown_word", "detail": detail}])
+        fault = parameter_fault("Content-Encoding", "It is gzip, zstd or identity, one of them.", "unknown_word")
+        raise UnknownEncoding(errors=[fault])
 
 
 class _Sent(io.RawIOBase):

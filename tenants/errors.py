@@ -102,6 +102,21 @@ class BadInput(DomainError):
     status = 400
 
 
+def parameter_fault(name: str, detail: str, code: str = "bad_value") -> Fault:
+    """Return what is wrong with a parameter or a header."""
+    return {"parameter": name, "code": code, "detail": detail}
+
+
+def bad_parameters(faults: list[Fault]) -> BadInput:
+    """Return the refusal of parameters that have these faults; the first is the message."""
+    return BadInput(f"{faults[0]['parameter']}: {faults[0]['detail']}", errors=faults)
+
+
+def bad_parameter(name: str, detail: str, code: str = "bad_value") -> BadInput:
+    """Return the refusal of one parameter or header."""
+    return bad_parameters([parameter_fault(name, detail, code)])
+
+
 class Unprocessable(BadInput):
     """No event was accepted; `errors` says why."""
 

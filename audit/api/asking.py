@@ -14,7 +14,8 @@ from audit.api import filters
 from audit.api.parameters import described
 from audit.formats import FILES
 from audit.query import Filter
-from tenants.errors import BadInput, Fault
+from tenants.api.base import repeated
+from tenants.errors import Fault, bad_parameters, parameter_fault
 
 FORMATS = tuple(FILES)
 COMPRESSIONS = ("gzip",)
@@ -53,9 +54,9 @@ def read(sent: QueryDict) -> Export:
     forms, compressions = rest.pop("format", []), rest.pop("compress", [])
     faults = [*_word("format", forms, FORMATS), *_word("compress", compressions, COMPRESSIONS, needed=False)]
     if not faults and compressions and not FILES[forms[0]].compressible:
-        faults.append(_fault("compress", f"A {forms[0]} file is compressed in itself."))
+        faults.append(parameter_fault("compress", f"A {forms[0]} file is compressed in itself."))
     if faults:
-        raise BadInput(f"{faults[0]['parameter']}: {faults[0]['detail']}", errors=faults)
+        raise bad_parameters(faults)
     wanted = filters.read(rest, FILTERS).filter
     return Export(forms[0], bool(compressions), wanted, {name: rest.getlist(name) for name in rest})
 
@@ -73,16 +74,12 @@ def parameters(said: dict[str, list[str]], form: str, *, compress: bool) -> Quer
 
 def _word(name: str, values: list[str], words: tuple[str, ...], *, needed: bool = True) -> list[Fault]:
     if len(values) > 1:
-        return [{"parameter": name, "code": "repeated", "detail": "This parameter is given too often."}]
+        return [repeated(name)]
     if not values and not needed:
         return []
     if not values or values[0] not in words:
-        return [_fault(name, f"This is one of: {', '.join(words)}.")]
+        return [parameter_fault(name, f"This is one of: {', '.join(words)}.")]
     return []
-
-
-def _fault(name: str, detail: str) -> Fault:
-    return {"parameter": name, "code": "bad_value", "detail": detail}
 
 
 DESCRIBED = [

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated, Any, ClassVar, Literal
 
-from django.http import QueryDict
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiExample, OpenApiParameter, extend_schema
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StrictBool, ValidationError, WithJsonSchema
+from pydantic import AwareDatetime, Field, ValidationError, WithJsonSchema
 from rest_framework import status
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -17,9 +16,10 @@ from audit.api import filters, parameters
 from audit.api.views import READING, TrailView
 from audit.catalogue import EventType
 from audit.events import Operation
+from tenants.api.base import number, take
 from tenants.api.routes import problems
-from tenants.api.wire import rendered
-from tenants.errors import BadInput, Unprocessable
+from tenants.api.wire import Answer, Written, rendered
+from tenants.errors import Unprocessable
 from tenants.permissions import caller_in
 from tenants.roles import Right
 
@@ -39,14 +39,12 @@ _EXAMPLE = {
 }
 
 
-class EventTypeAnswer(BaseModel):
+class EventTypeAnswer(Answer):
     """An event type. What is not declared has neither versions nor a schema.
 
     `origin`: `declared` by this tenant, `built_in` (what Daybook itself writes), or `learned` from the trail.
     `first_seen` and `last_seen` are those of the entries kept; null: there is none.
     """
-
-    model_config = ConfigDict(extra="forbid")
 
     name: str
     origin: Literal["built_in", "declared", "learned"]
@@ -63,21 +61,15 @@ class EventTypeAnswer(BaseModel):
     last_seen: AwareDatetime | None
 
 
-class EventTypePage(BaseModel):
+class EventTypePage(Answer):
     """Some event types, by name. `next_cursor` is null on the last page."""
-
-    model_config = ConfigDict(extra="forbid")
 
     results: list[EventTypeAnswer]
     next_cursor: str | None
     strict: Annotated[bool, Field(description="Whether events of undeclared types are refused.")]
 
 
-class _Input(BaseModel):
-    model_config = ConfigDict(strict=True, extra="forbid")
-
-
-class EventTypeInput(_Input):
+class EventTypeInput(Written):
     """What a type is. All of it is replaced by what is put; a schema that is new is a new version."""
 
     description: Annotated[str, Field(max_length=_MAX_DESCRIPTION)] = ""
@@ -88,16 +80,14 @@ class EventTypeInput(_Input):
     sentences: Annotated[dict[str, str], Field(max_length=_MAX_LANGUAGES)] = {}
 
 
-class PolicyInput(_Input):
+class PolicyInput(Written):
     """Whether events of undeclared types are refused."""
 
-    strict: StrictBool
+    strict: bool
 
 
-class PolicyAnswer(BaseModel):
+class PolicyAnswer(Answer):
     """Whether events of undeclared types are refused."""
-
-    model_config = ConfigDict(extra="forbid")
 
     strict: bool
 
@@ -178,7 +168,7 @@ class EventTypeView(TrailView):
     def get(self, request: Request, event_type: str) -> Response:
         """Read one event type, with the schema of its current or of another version."""
         sent = request.query_params.copy()
-        version = _version(sent)
+        version = number("version", take(sent, "version"), catalogue.MAX_VERSIONS)
         filters.read(sent, ())
         if "\x00" in event_type:
             event_type = ""
@@ -203,15 +193,3 @@ class EventTypeView(TrailView):
             told=said.sentences,
         )
         return Response(_answer(one), status.HTTP_201_CREATED if new else status.HTTP_200_OK)
-
-
-def _version(sent: QueryDict) -> int | None:
-    """Take the parameter `version` out of those sent. Raises BadInput."""
-    values = sent.pop("version", [])
-    if not values:
-        return None
-    value = values[0]
-    if len(values) > 1 or not (value.isascii() and value.isdecimal() and len(value) <= 3 and int(value)):  # noqa: PLR2004
-        detail = f"This is a whole number from 1 to {catalogue.MAX_VERSIONS}."
-        raise BadInput(f"version: {detail}", errors=[{"parameter": "version", "code": "bad_value", "detail": detail}])
-    return int(value)

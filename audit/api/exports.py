@@ -11,7 +11,7 @@ from django.http import HttpResponse, HttpResponseBase, QueryDict, StreamingHttp
 from django.utils import timezone
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AwareDatetime, Field, ValidationError
 from rest_framework import status
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -28,11 +28,12 @@ from audit.entry import as_uuid
 from audit.models import AuditExport, ExportState
 from tenants import gate
 from tenants.api import wire
+from tenants.api.base import number, parameters_of
 from tenants.api.routes import problems
-from tenants.api.wire import rendered
+from tenants.api.wire import Answer, Written, rendered
 from tenants.callers import Caller, host_name
 from tenants.context import current_scope, tenant_scope
-from tenants.errors import BadInput, Fault, NotFound, TenantSuspended, Unprocessable
+from tenants.errors import BadInput, Fault, NotFound, TenantSuspended, Unprocessable, bad_parameter
 from tenants.invitations import base_of
 from tenants.middleware import outside_unit
 from tenants.models import Domain
@@ -46,23 +47,19 @@ Values = Annotated[list[str], Field(min_length=1)]
 Parameter = Annotated[str | Values, Field(description="As in the query of a list; several values as an array.")]
 
 
-class ExportInput(BaseModel):
+class ExportInput(Written):
     """What to export: the form of the file, and the parameters of a list as its filter."""
-
-    model_config = ConfigDict(strict=True, extra="forbid")
 
     format: FileFormat
     compress: Literal["gzip"] | None = None
     filter: dict[str, Parameter] = {}
 
 
-class ExportAnswer(BaseModel):
+class ExportAnswer(Answer):
     """An export. `link` is there once it is ready: whoever has it fetches the file, without a key, for ten minutes.
 
     Reading the export again gives a new link. `entries` and `bytes` are those of the whole file when it is ready.
     """
-
-    model_config = ConfigDict(extra="forbid")
 
     id: str
     state: ExportState
@@ -80,10 +77,8 @@ class ExportAnswer(BaseModel):
     link_expires_at: AwareDatetime | None
 
 
-class ExportPage(BaseModel):
+class ExportPage(Answer):
     """Exports, newest first. `next` and `next_cursor` are null where there is nothing more."""
-
-    model_config = ConfigDict(extra="forbid")
 
     results: list[ExportAnswer]
     next: str | None
@@ -105,7 +100,8 @@ class ExportsView(TrailView):
     )
     def get(self, request: Request) -> Response:
         """Read a page of the exports, newest first; links are shown by each export itself."""
-        limit, before = _page_asked(request.query_params)
+        said = parameters_of(request, "limit", "cursor")
+        limit, before = number("limit", said.get("limit"), _MOST_SHOWN) or _SHOWN, _place(said.get("cursor"))
         jobs = AuditExport.objects.order_by("-id")
         found = list((jobs.filter(id__lt=before) if before else jobs)[: limit + 1])
         following = cursor = None
@@ -220,8 +216,7 @@ class ExportFileView(APIView):
 def _fetched(request: Request, export_id: str) -> tuple[AuditExport, str]:
     """Return the export that a link is to, and whose it is. Raises BadLink, NotFound, FileGone, TenantSuspended."""
     caller: Caller = request._request.caller  # type: ignore[attr-defined]  # noqa: SLF001 - what the gate knows
-    _only(request.query_params, "link")
-    link = exports.read_link(request.query_params.get("link", ""), export_id)
+    link = exports.read_link(parameters_of(request, "link").get("link", ""), export_id)
     tenant = gate.tenant(link.slug)
     if tenant is None or tenant.id != link.tenant_id or (caller.tenant and caller.tenant.id != tenant.id):
         raise NotFound
@@ -274,30 +269,11 @@ def _shown(job: AuditExport) -> dict[str, Any]:
     }
 
 
-def _page_asked(sent: QueryDict) -> tuple[int, UUID | None]:
-    _only(sent, "limit", "cursor")
-    try:
-        limit = filters.whole(_MOST_SHOWN)(sent.get("limit", str(_SHOWN)))
-    except ValueError as error:
-        raise _bad("limit", str(error)) from error
-    cursor = sent.get("cursor")
-    before = as_uuid(cursor) if cursor is not None else None
+def _place(cursor: str | None) -> UUID | None:
+    before = None if cursor is None else as_uuid(cursor)
     if cursor is not None and before is None:
-        raise _bad("cursor", "This is no place of this list. Begin without one.")
-    return limit, before
-
-
-def _only(sent: QueryDict, *names: str) -> None:
-    """Refuse parameters of other names, and those that are given twice."""
-    for name in sent:
-        if name not in names:
-            raise _bad(name, "There is no such parameter here.", "unknown_parameter")
-        if len(sent.getlist(name)) > 1:
-            raise _bad(name, "This parameter is given too often.", "repeated")
-
-
-def _bad(name: str, detail: str, code: str = "bad_value") -> BadInput:
-    return BadInput(f"{name}: {detail}", errors=[{"parameter": name, "code": code, "detail": detail}])
+        raise bad_parameter("cursor", "This is no place of this list. Begin without one.")
+    return before
 
 
 def _body(sent: Any) -> asking.Export:

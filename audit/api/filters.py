@@ -26,8 +26,9 @@ from audit.api.representation import AuditLogAnswer
 from audit.events import MAX_ACTION, MAX_ID, MAX_TYPE, ActorType, Operation, Outcome, Source
 from audit.query import Filter, Order, literally, search
 from audit.query.filter import term
+from tenants.api.base import repeated, unknown_parameter, whole
 from tenants.api.wire import moment
-from tenants.errors import BadInput, Fault
+from tenants.errors import BadInput, Fault, bad_parameter, bad_parameters, parameter_fault
 
 END = "end"
 # The first and last year that a bound widened by a millisecond or moved by a day still fits in.
@@ -55,17 +56,6 @@ def _text(least: int, most: int) -> Callable[[str], str]:
         if not least <= len(value) <= most:
             raise ValueError(f"This has {least} to {most} characters.")
         return value
-
-    return read
-
-
-def whole(most: int) -> Callable[[str], int]:
-    """Return the reader of a whole number from 1 to `most`; what has more digits is not computed."""
-
-    def read(value: str) -> int:
-        if not (value.isascii() and value.isdecimal() and len(value) <= len(str(most)) and 1 <= int(value) <= most):
-            raise ValueError(f"This is a whole number from 1 to {most}.")
-        return int(value)
 
     return read
 
@@ -188,7 +178,7 @@ def read(sent: QueryDict, allowed: Collection[str], path: Mapping[str, str] | No
     given: dict[str, list[str]] = {}
     for name in sent:
         if name not in allowed:
-            faults.append(_fault(name, "unknown_parameter", "There is no such parameter here."))
+            faults.append(unknown_parameter(name))
         else:
             given[name] = sent.getlist(name)
     _add_line(given, allowed, faults)
@@ -196,7 +186,7 @@ def read(sent: QueryDict, allowed: Collection[str], path: Mapping[str, str] | No
     for name, value in (path or {}).items():
         said[name] = _values(name, [literally(value)], faults)
     if faults:
-        raise BadInput(f"{faults[0]['parameter']}: {faults[0]['detail']}", errors=faults)
+        raise bad_parameters(faults)
     return _asked(said, ordered="order" in allowed)
 
 
@@ -205,7 +195,7 @@ def _add_line(given: dict[str, list[str]], allowed: Collection[str], faults: lis
     try:
         line = grammar.read(given["filter"][0], _IN_LINE & set(allowed)) if given.get("filter") else {}
     except ValueError as error:
-        faults.append(_fault("filter", "bad_value", str(error)))
+        faults.append(parameter_fault("filter", str(error)))
         return
     for name, values in line.items():
         given[name] = [*given.get(name, []), *values]
@@ -222,28 +212,23 @@ def _asked(said: Mapping[str, Sequence[Any]], *, ordered: bool) -> Asked:
     limit, days = one.get("limit", DEFAULT_LIMIT), one.get("days", DEFAULT_DAYS)
     shown = {name: one[name] for name in _SHOWN if name in one}
     if len(shown.keys() & {"fields", "format"}) > 1 and shown["format"] != formats.NAMES[0]:
-        detail = "Fields are those of the native format: leave one of `fields` and `format` out."
-        raise BadInput(f"fields: {detail}", errors=[_fault("fields", "bad_value", detail)])
+        raise bad_parameter("fields", "Fields are those of the native format: leave one of `fields` and `format` out.")
     return Asked(Filter(**many, **bounds), order, limit, cursor, days, **shown)
 
 
 def _values(name: str, values: list[str], faults: list[Fault]) -> list[Any]:
     if len(values) > (MAX_VALUES if name in _FIELDS else 1):
-        faults.append(_fault(name, "repeated", "This parameter is given too often."))
+        faults.append(repeated(name))
         return []
     try:
         if any("\x00" in value for value in values):
             raise ValueError("U+0000 stands in no entry.")  # noqa: TRY301 - one place turns reasons into faults
         return [_READERS[name](value) for value in values]
     except ValueError as error:
-        faults.append(_fault(name, "bad_value", str(error)))
+        faults.append(parameter_fault(name, str(error)))
         return []
-
-
-def _fault(name: str, code: str, detail: str) -> Fault:
-    return {"parameter": name, "code": code, "detail": detail}
 
 
 def bad_cursor(detail: str) -> BadInput:
     """Return the refusal of a cursor."""
-    return BadInput(f"cursor: {detail}", errors=[_fault("cursor", "bad_cursor", detail)])
+    return bad_parameter("cursor", detail, "bad_cursor")

@@ -4,21 +4,17 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, RootModel
+from pydantic import AwareDatetime, Field, RootModel
 
 from audit.entry import LogEntry
 from audit.events import Operation, Outcome, Source
 from audit.wire import EventInput
 from tenants.api.routes import FaultAnswer, Problem
-from tenants.api.wire import rendered
+from tenants.api.wire import Answer, Written, rendered
 from tenants.context import TenantLike
 
 
-class _Answer(BaseModel):
-    model_config = ConfigDict(extra="forbid")
-
-
-class PartyAnswer(_Answer):
+class PartyAnswer(Answer):
     """An actor, a resource or a target. An erased or missing label is empty."""
 
     type: str
@@ -26,14 +22,14 @@ class PartyAnswer(_Answer):
     label: str
 
 
-class TenantAnswer(_Answer):
+class TenantAnswer(Answer):
     """Whose entry it is."""
 
     id: str
     slug: str
 
 
-class ContextAnswer(_Answer):
+class ContextAnswer(Answer):
     """Where the action came from; `transaction_id` groups what was written together."""
 
     ip: str | None
@@ -43,7 +39,7 @@ class ContextAnswer(_Answer):
     transaction_id: str
 
 
-class AuditLogAnswer(_Answer):
+class AuditLogAnswer(Answer):
     """One entry of the trail. `position` is null until the entry is sequenced."""
 
     id: str
@@ -67,7 +63,7 @@ class AuditLogAnswer(_Answer):
     sentence: Annotated[str, Field(description="The entry in words, where `language` is asked for.")] = ""
 
 
-class AuditLogPage(_Answer):
+class AuditLogPage(Answer):
     """A page. `next` and `previous` are null where there is nothing more; `next_cursor` is always a place to resume."""
 
     results: list[AuditLogAnswer]
@@ -78,7 +74,7 @@ class AuditLogPage(_Answer):
     cold: Annotated[bool, Field(description="Whether a part of the page came from the archive.")]
 
 
-class EventResult(_Answer):
+class EventResult(Answer):
     """What became of one event: for `duplicate`, `id` is that of the entry its key wrote before."""
 
     status: Literal["created", "duplicate", "rejected"]
@@ -86,13 +82,13 @@ class EventResult(_Answer):
     errors: list[FaultAnswer]
 
 
-class EventResults(_Answer):
+class EventResults(Answer):
     """What became of the events of a batch, in their order."""
 
     results: list[EventResult]
 
 
-class ShownPage(_Answer):
+class ShownPage(Answer):
     """A page whose entries are shown in another format, or with some of their fields."""
 
     results: list[dict[str, Any]]
@@ -107,14 +103,14 @@ class ShownEntry(RootModel[dict[str, Any]]):
     """One entry in another format, or some of its fields."""
 
 
-class LineFaults(_Answer):
+class LineFaults(Answer):
     """A line that was rejected: its number, from 1, and what is wrong with it (ten faults at most)."""
 
     line: int
     errors: list[FaultAnswer]
 
 
-class StreamAnswer(_Answer):
+class StreamAnswer(Answer):
     """What became of the first `lines` lines of a stream: each was created, a duplicate, rejected, or blank."""
 
     lines: int
@@ -140,10 +136,8 @@ class RepeatedAnswer(RootModel[EventResult | StreamAnswer]):
     """Nothing new: the entry that the event's key wrote before, or a stream without new events."""
 
 
-class BatchInput(BaseModel):
+class BatchInput(Written):
     """Up to 1,000 events, 5 MB in all."""
-
-    model_config = ConfigDict(extra="forbid")
 
     events: Annotated[list[EventInput], Field(min_length=1, max_length=1000)]
 

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 from django.http import QueryDict
 from django.utils import timezone
 from drf_spectacular.utils import OpenApiParameter, extend_schema
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import AwareDatetime, Field
 from rest_framework.request import Request
 from rest_framework.response import Response
 
@@ -19,9 +19,10 @@ from audit.api.views import ShowingView
 from audit.entry import EntryQuerySet
 from audit.query import Filter
 from audit.query.statistics import Span, Statistics, statistics
+from tenants.api.base import number, take
 from tenants.api.routes import problems
-from tenants.api.wire import rendered
-from tenants.errors import BadInput
+from tenants.api.wire import Answer, rendered
+from tenants.errors import bad_parameter
 
 DAYS = 30
 DEFAULT_BUCKETS = 30
@@ -30,28 +31,23 @@ DEFAULT_TOP = 10
 MAX_TOP = 100
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 _WIDTH = re.compile(r"([1-9][0-9]{0,5})([smhd])", re.ASCII)
-_OWN = ("buckets", "width", "top")
 
 
-class _Answer(BaseModel):
-    model_config = ConfigDict(extra="forbid")
-
-
-class BucketAnswer(_Answer):
+class BucketAnswer(Answer):
     """How many entries were created from `start` on, for the width of a bucket."""
 
     start: AwareDatetime
     count: int
 
 
-class ValueAnswer(_Answer):
+class ValueAnswer(Answer):
     """How many entries have a value."""
 
     value: str
     count: int
 
 
-class ActorCountAnswer(_Answer):
+class ActorCountAnswer(Answer):
     """How many entries an actor has."""
 
     type: str
@@ -59,7 +55,7 @@ class ActorCountAnswer(_Answer):
     count: int
 
 
-class StatsAnswer(_Answer):
+class StatsAnswer(Answer):
     """Counts of the entries that a filter lets through. Times are those of `created_at`."""
 
     since: AwareDatetime
@@ -115,11 +111,12 @@ class StatsView(ShowingView):
 def read(sent: QueryDict) -> Counted:
     """Return what parameters ask to be counted. Raises BadInput, which names each fault."""
     rest = sent.copy()
-    own = {name: rest.pop(name) for name in _OWN if name in rest}
+    width = take(rest, "width")
+    buckets = number("buckets", take(rest, "buckets"), MAX_BUCKETS)
+    top = number("top", take(rest, "top"), MAX_TOP) or DEFAULT_TOP
     wanted = filters.read(rest, filters.FILTER).filter
     until = wanted.until or timezone.now()
-    span = _span(wanted.since or until - timedelta(days=DAYS), until, own)
-    return Counted(wanted, span, _number(own, "top", MAX_TOP, DEFAULT_TOP))
+    return Counted(wanted, _span(wanted.since or until - timedelta(days=DAYS), until, width, buckets), top)
 
 
 def counts(asked: Counted, entries: EntryQuerySet) -> dict[str, Any]:
@@ -127,33 +124,20 @@ def counts(asked: Counted, entries: EntryQuerySet) -> dict[str, Any]:
     return _told(asked.span, statistics(entries, asked.filter, asked.span, asked.top))
 
 
-def _span(since: datetime, until: datetime, own: dict[str, list[Any]]) -> Span:
+def _span(since: datetime, until: datetime, width: str | None, buckets: int | None) -> Span:
     if since >= until:
-        raise _refused("since", "This is before `until`.")
-    if "width" not in own:
-        return Span.of(since, until, _number(own, "buckets", MAX_BUCKETS, DEFAULT_BUCKETS))
-    if "buckets" in own:
-        raise _refused("width", "Leave one of `width` and `buckets` out.")
-    match = _WIDTH.fullmatch(own["width"][0]) if len(own["width"]) == 1 else None
+        raise bad_parameter("since", "This is before `until`.")
+    if width is None:
+        return Span.of(since, until, buckets or DEFAULT_BUCKETS)
+    if buckets is not None:
+        raise bad_parameter("width", "Leave one of `width` and `buckets` out.")
+    match = _WIDTH.fullmatch(width)
     if match is None:
-        raise _refused("width", "This is a number of seconds, minutes, hours or days, as in `15m`, `1h` or `1d`.")
+        raise bad_parameter("width", "This is a number of seconds, minutes, hours or days, as in `15m`, `1h` or `1d`.")
     span = Span(since, until, timedelta(seconds=int(match[1]) * _UNITS[match[2]]))
     if span.buckets > MAX_BUCKETS:
-        raise _refused("width", f"This makes {span.buckets} buckets; at most {MAX_BUCKETS} are shown.")
+        raise bad_parameter("width", f"This makes {span.buckets} buckets; at most {MAX_BUCKETS} are shown.")
     return span
-
-
-def _number(own: dict[str, list[Any]], name: str, most: int, usual: int) -> int:
-    if name not in own:
-        return usual
-    value = own[name][0] if len(own[name]) == 1 else ""
-    if not (value.isascii() and value.isdecimal() and len(value) <= len(str(most)) and 1 <= int(value) <= most):
-        raise _refused(name, f"This is a whole number from 1 to {most}.")
-    return int(value)
-
-
-def _refused(name: str, detail: str) -> BadInput:
-    return BadInput(f"{name}: {detail}", errors=[{"parameter": name, "code": "bad_value", "detail": detail}])
 
 
 def _told(span: Span, counted: Statistics) -> dict[str, Any]:

@@ -2,26 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AwareDatetime, Field
 
 from audit.api.representation import TenantAnswer
 from subscriptions.lifecycle import MAX_REASON
 from subscriptions.models import Plan, TenantSubscription
-from tenants.api import wire
-from tenants.api.wire import rendered
-from tenants.errors import BadInput
+from tenants.api.wire import Answer, Written, rendered
 from tenants.models import Tenant
 
-Said = TypeVar("Said", bound=BaseModel)
 
-
-class _Answer(BaseModel):
-    model_config = ConfigDict(extra="forbid")
-
-
-class PlanAnswer(_Answer):
+class PlanAnswer(Answer):
     """A plan; one with `is_active` false is no longer sold. A rate of null is none."""
 
     id: str
@@ -32,13 +24,13 @@ class PlanAnswer(_Answer):
     requests_per_minute_of_one: Annotated[int | None, Field(description="Of one key or person of the tenant.")]
 
 
-class PlanList(_Answer):
+class PlanList(Answer):
     """All plans, by slug."""
 
     results: list[PlanAnswer]
 
 
-class TenantRowAnswer(_Answer):
+class TenantRowAnswer(Answer):
     """A tenant with the slug of its plan, null where it has no subscription."""
 
     id: str
@@ -49,14 +41,14 @@ class TenantRowAnswer(_Answer):
     created_at: AwareDatetime
 
 
-class TenantPage(_Answer):
+class TenantPage(Answer):
     """Some tenants, by slug. `next_cursor` is null on the last page."""
 
     results: list[TenantRowAnswer]
     next_cursor: str | None
 
 
-class SubscriptionAnswer(_Answer):
+class SubscriptionAnswer(Answer):
     """What a tenant has bought, and since when."""
 
     id: str
@@ -66,10 +58,8 @@ class SubscriptionAnswer(_Answer):
     changed_at: AwareDatetime
 
 
-class ChangePlanInput(BaseModel):
+class ChangePlanInput(Written):
     """Which plan, and why. Both trails show the reason."""
-
-    model_config = ConfigDict(strict=True, extra="forbid")
 
     plan: Annotated[str, Field(min_length=1, max_length=63, description="The slug of a plan that is sold.")]
     reason: Annotated[str, Field(min_length=1, max_length=MAX_REASON)]
@@ -78,10 +68,8 @@ class ChangePlanInput(BaseModel):
 Rate = Annotated[int | None, Field(ge=1, le=1_000_000_000)]
 
 
-class ChangeRatesInput(BaseModel):
+class ChangeRatesInput(Written):
     """How many requests a minute a plan allows (null: any number), and why. The platform log shows the reason."""
-
-    model_config = ConfigDict(strict=True, extra="forbid")
 
     requests_per_minute: Annotated[Rate, Field(description="Of the whole tenant.")]
     requests_per_minute_of_one: Annotated[Rate, Field(description="Of one key or person of the tenant.")]
@@ -116,11 +104,3 @@ def subscription_answer(subscription: TenantSubscription) -> dict[str, Any]:
         "created_at": rendered(subscription.created_at),
         "changed_at": rendered(subscription.changed_at),
     }
-
-
-def read(model: type[Said], body: Any) -> Said:
-    """Return what the body of a request says. Raises BadInput, which points at each fault."""
-    try:
-        return model.model_validate(body)
-    except ValidationError as error:
-        raise BadInput("The body breaks a rule.", errors=wire.faults(error)) from error

@@ -17,10 +17,11 @@ from audit.events import Operation
 from audit.models import AuditLog
 from subscriptions import platform_log
 from subscriptions.api.views import TENANT, reading, tenant_or_refuse
+from tenants.api.base import take
 from tenants.api.routes import problems
 from tenants.auditing import MAX_REASON, Reading
 from tenants.context import enter_tenant, platform_scope
-from tenants.errors import BadInput, NotFound
+from tenants.errors import NotFound, bad_parameter
 from tenants.middleware import outside_unit
 from tenants.permissions import caller_in
 from tenants.roles import Right
@@ -35,13 +36,11 @@ REASON = OpenApiParameter(
 
 def reason_in(sent: QueryDict) -> str:
     """Take the parameter `reason` out of those sent. Raises BadInput, which names it."""
-    given = sent.pop("reason", [])
-    said = given[0] if given else ""
-    if len(given) == 1 and said.strip() and len(said) <= MAX_REASON and "\x00" not in said:
-        return str(said)
+    said = take(sent, "reason")
+    if said and said.strip() and len(said) <= MAX_REASON and "\x00" not in said:
+        return said
     detail = f"Say once why the trail is read, in 1 to {MAX_REASON} characters."
-    code = "bad_value" if given else "required"
-    raise BadInput(f"reason: {detail}", errors=[{"parameter": "reason", "code": code, "detail": detail}])
+    raise bad_parameter("reason", detail, "required" if said is None else "bad_value")
 
 
 @outside_unit

@@ -23,14 +23,14 @@ from subscriptions.api.representation import (
     SubscriptionAnswer,
     TenantPage,
     plan_answer,
-    read,
     subscription_answer,
     tenant_answer,
 )
 from subscriptions.models import Plan, PlatformLog, TenantSubscription
+from tenants.api.base import at, body_of, take
 from tenants.api.routes import problems
 from tenants.context import TenantLike
-from tenants.errors import BadInput, NotFound
+from tenants.errors import NotFound, bad_parameter
 from tenants.models import Tenant
 from tenants.permissions import caller_in
 from tenants.roles import Right
@@ -95,7 +95,7 @@ class ChangeRatesView(TrailView):
     )
     def post(self, request: Request, plan: str) -> Response:
         """Change how many requests a minute a plan allows. Who is on it is limited by that within a minute."""
-        said, caller = read(ChangeRatesInput, request.data), caller_in(request)
+        said, caller = body_of(request, ChangeRatesInput), caller_in(request)
         if "\x00" in plan:
             raise NotFound("There is no plan with this slug.")
         changed = lifecycle.change_rates(
@@ -162,11 +162,11 @@ class ChangePlanView(TrailView):
     )
     def post(self, request: Request, tenant: str) -> Response:
         """Change the plan. The platform log and the tenant's own trail show who did it, why, and what was before."""
-        subscriber, said, caller = tenant_or_refuse(tenant), read(ChangePlanInput, request.data), caller_in(request)
+        subscriber, said, caller = tenant_or_refuse(tenant), body_of(request, ChangePlanInput), caller_in(request)
         plan = Plan.objects.filter(slug=said.plan).first()
         if plan is None:
             detail = f"There is no plan {said.plan!r}. GET /api/v1/platform/plans lists them."
-            raise BadInput(detail, errors=[{"pointer": "/plan", "code": "unknown_plan", "detail": detail}])
+            raise at("/plan", "unknown_plan", detail)
         lifecycle.change_plan(subscriber, plan, actor=caller.actor, origin=caller.origin, reason=said.reason)
         return Response(subscription_answer(subscription_of(subscriber)))
 
@@ -194,15 +194,12 @@ class PlatformLogsView(TrailView):
 
 def _about(sent: QueryDict) -> TenantLike | None:
     """Take the parameter `tenant` out of those sent; return whom it names. Raises BadInput."""
-    names = sent.pop("tenant", [])
-    if not names:
+    name = take(sent, "tenant")
+    if name is None:
         return None
-    found = find_tenant(names[0]) if len(names) == 1 and "\x00" not in names[0] else None
+    found = None if "\x00" in name else find_tenant(name)
     if found is None:
-        detail = "This is the id or the slug of one tenant."
-        raise BadInput(
-            f"tenant: {detail}", errors=[{"parameter": "tenant", "code": "unknown_tenant", "detail": detail}]
-        )
+        raise bad_parameter("tenant", "This is the id or the slug of one tenant.", "unknown_tenant")
     return found
 
 

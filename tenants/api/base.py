@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 from uuid import UUID
 
 from django.db import models
+from django.http import QueryDict
 from drf_spectacular.utils import OpenApiParameter
 from pydantic import BaseModel, ValidationError
 from rest_framework.exceptions import MethodNotAllowed
@@ -14,7 +15,7 @@ from rest_framework.request import Request
 from rest_framework.views import APIView
 
 from tenants.api import wire
-from tenants.errors import BadInput, Fault, NotFound
+from tenants.errors import BadInput, Fault, NotFound, bad_parameter, bad_parameters, parameter_fault
 
 MAX_LIMIT = 1000
 DEFAULT_LIMIT = 100
@@ -62,21 +63,55 @@ def parameters_of(request: Request, *allowed: str) -> dict[str, str]:
     faults: list[Fault] = []
     for name in request.query_params:
         if name not in allowed:
-            faults.append(
-                {"parameter": name, "code": "unknown_parameter", "detail": "There is no such parameter here."}
-            )
+            faults.append(unknown_parameter(name))
         elif len(request.query_params.getlist(name)) > 1:
-            faults.append({"parameter": name, "code": "repeated", "detail": "This parameter is given too often."})
+            faults.append(repeated(name))
     if faults:
-        raise BadInput(f"{faults[0]['parameter']}: {faults[0]['detail']}", errors=faults)
+        raise bad_parameters(faults)
     return {name: request.query_params[name] for name in request.query_params}
+
+
+def take(sent: QueryDict, name: str) -> str | None:
+    """Take a parameter out of those sent; None: it is not given. Raises BadInput if it is given twice."""
+    values = sent.pop(name, [])
+    if len(values) > 1:
+        raise bad_parameters([repeated(name)])
+    return str(values[0]) if values else None
+
+
+def unknown_parameter(name: str) -> Fault:
+    """Return what is wrong with a parameter that there is not."""
+    return parameter_fault(name, "There is no such parameter here.", "unknown_parameter")
+
+
+def repeated(name: str) -> Fault:
+    """Return what is wrong with a parameter that is given more often than it may be."""
+    return parameter_fault(name, "This parameter is given too often.", "repeated")
+
+
+def whole(most: int) -> Callable[[str], int]:
+    """Return the reader of a whole number from 1 to `most`; what has more digits is not computed."""
+
+    def read(value: str) -> int:
+        if not (value.isascii() and value.isdecimal() and len(value) <= len(str(most)) and 1 <= int(value) <= most):
+            raise ValueError(f"This is a whole number from 1 to {most}.")
+        return int(value)
+
+    return read
+
+
+def number(name: str, text: str | None, most: int) -> int | None:
+    """Return the whole number from 1 to `most` that a parameter says; None: it is not given. Raises BadInput."""
+    try:
+        return None if text is None else whole(most)(text)
+    except ValueError as error:
+        raise bad_parameter(name, str(error)) from error
 
 
 def refuse_replay(request: Request, why: str) -> None:
     """Refuse a request that asks for the answer that was given before, where none is kept. Raises BadInput."""
     if _REPLAY in request.headers:
-        detail = f"Not taken here: {why}"
-        raise BadInput(f"{_REPLAY}: {detail}", errors=[{"parameter": _REPLAY, "code": "not_taken", "detail": detail}])
+        raise bad_parameter(_REPLAY, f"Not taken here: {why}", "not_taken")
 
 
 def page_of(request: Request, rows: models.QuerySet[Row], shown: Callable[[Row], dict[str, Any]]) -> dict[str, Any]:
@@ -85,17 +120,10 @@ def page_of(request: Request, rows: models.QuerySet[Row], shown: Callable[[Row],
     Raises BadInput.
     """
     said = parameters_of(request, "limit", "cursor")
-    limit, after = _limit(said.get("limit", str(DEFAULT_LIMIT))), _cursor(said.get("cursor"))
+    limit, after = number("limit", said.get("limit"), MAX_LIMIT) or DEFAULT_LIMIT, _cursor(said.get("cursor"))
     found = list((rows.filter(pk__gt=after) if after else rows).order_by("pk")[: limit + 1])
     following = str(found[limit - 1].pk) if len(found) > limit else None
     return {"results": [shown(row) for row in found[:limit]], "next_cursor": following}
-
-
-def _limit(text: str) -> int:
-    known = text.isascii() and text.isdecimal() and len(text) <= len(str(MAX_LIMIT))
-    if not (known and 1 <= int(text) <= MAX_LIMIT):
-        raise _bad("limit", f"This is a whole number from 1 to {MAX_LIMIT}.")
-    return int(text)
 
 
 def _cursor(text: str | None) -> UUID | None:
@@ -104,11 +132,7 @@ def _cursor(text: str | None) -> UUID | None:
     try:
         return UUID(text)
     except ValueError:
-        raise _bad("cursor", "This cursor was not made here. Begin without one.") from None
-
-
-def _bad(name: str, detail: str) -> BadInput:
-    return BadInput(f"{name}: {detail}", errors=[{"parameter": name, "code": "bad_value", "detail": detail}])
+        raise bad_parameter("cursor", "This cursor was not made here. Begin without one.") from None
 
 
 def id_in(text: str) -> UUID:

@@ -5,17 +5,15 @@ from __future__ import annotations
 from typing import Annotated, Any, ClassVar, Literal
 
 from drf_spectacular.utils import extend_schema
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AwareDatetime, Field
 from rest_framework import status
-from rest_framework.exceptions import MethodNotAllowed
 from rest_framework.request import Request
 from rest_framework.response import Response
-from rest_framework.views import APIView
 
+from tenants.api.base import ClosedView, body_of, parameters_of
 from tenants.api.routes import problems
-from tenants.api.wire import Written, faults, rendered
+from tenants.api.wire import Answer, Written, rendered
 from tenants.entrance import IdentityProvider
-from tenants.errors import BadInput, Fault
 from tenants.gate import ProviderRef
 from tenants.oidc import configuring
 from tenants.roles import Right
@@ -41,10 +39,8 @@ class IdentityProviderInput(Written):
     ] = None
 
 
-class IdentityProviderAnswer(BaseModel):
+class IdentityProviderAnswer(Answer):
     """A tenant's identity provider."""
-
-    model_config = ConfigDict(extra="forbid")
 
     issuer: str
     audience: str
@@ -55,23 +51,16 @@ class IdentityProviderAnswer(BaseModel):
     changed_at: AwareDatetime
 
 
-class IdentityProviderView(APIView):
+class IdentityProviderView(ClosedView):
     """The identity provider of this tenant."""
 
     http_method_names = ("get", "head", "put", "delete")
     rights: ClassVar = dict.fromkeys(("GET", "HEAD", "PUT", "DELETE"), _OURS)
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
-        """Refuse a method that nobody may use as such, before asking who calls; then what it does not know."""
-        if (request.method or "").lower() not in self.http_method_names:
-            raise MethodNotAllowed(request.method or "")
+        """Refuse parameters: there are none here."""
         super().initial(request, *args, **kwargs)
-        unknown: list[Fault] = [
-            {"parameter": name, "code": "unknown_parameter", "detail": "There is no such parameter here."}
-            for name in request.query_params
-        ]
-        if unknown:
-            raise BadInput(f"{unknown[0]['parameter']}: {unknown[0]['detail']}", errors=unknown)
+        parameters_of(request)
 
     @extend_schema(
         operation_id="identity_provider_read",
@@ -91,7 +80,7 @@ class IdentityProviderView(APIView):
 
         It is asked for its keys when the first token comes.
         """
-        return Response(_answer(configuring.put(_read(request.data))))
+        return Response(_answer(configuring.put(_provider(body_of(request, IdentityProviderInput)))))
 
     @extend_schema(
         operation_id="identity_provider_remove",
@@ -103,11 +92,7 @@ class IdentityProviderView(APIView):
         return Response(status=status.HTTP_204_NO_CONTENT)
 
 
-def _read(data: Any) -> ProviderRef:
-    try:
-        said = IdentityProviderInput.model_validate(data)
-    except ValidationError as error:
-        raise BadInput("The body breaks a rule.", errors=faults(error)) from error
+def _provider(said: IdentityProviderInput) -> ProviderRef:
     return ProviderRef(
         said.issuer,
         said.audience,

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AwareDatetime, Field, model_validator
 from pydantic_core import PydanticCustomError
 
-from tenants.api.wire import Time, Written, rendered
+from tenants.api.wire import Answer, Time, Written, rendered
 from tenants.models import ApiKey, Invitation, Made, Membership
 from tenants.roles import KeyScope, Role
 from tenants.viewing import LONGEST, View
@@ -17,11 +17,7 @@ _SECONDS = int(LONGEST.total_seconds())
 Id = Annotated[str, Field(min_length=1, max_length=255)]
 
 
-class _Answer(BaseModel):
-    model_config = ConfigDict(extra="forbid")
-
-
-class MakerAnswer(_Answer):
+class MakerAnswer(Answer):
     """Who made it; null for what is older than this is kept."""
 
     type: str
@@ -29,7 +25,7 @@ class MakerAnswer(_Answer):
     label: str
 
 
-class KeyAnswer(_Answer):
+class KeyAnswer(Answer):
     """A key, never its secret. It works if it was not revoked and has not expired."""
 
     id: str
@@ -44,7 +40,7 @@ class KeyAnswer(_Answer):
     replaced_by: Annotated[str | None, Field(description="The id of the key that a rotation put in its place.")]
 
 
-class KeyPage(_Answer):
+class KeyPage(Answer):
     """Keys, oldest first. `next_cursor` is null on the last page."""
 
     results: list[KeyAnswer]
@@ -74,7 +70,7 @@ class RotationInput(Written):
     ] = None
 
 
-class MemberAnswer(_Answer):
+class MemberAnswer(Answer):
     """A member. `id` is the person's, which stays the same whatever the role."""
 
     id: str
@@ -84,7 +80,7 @@ class MemberAnswer(_Answer):
     since: Annotated[AwareDatetime, Field(description="In this role.")]
 
 
-class MemberPage(_Answer):
+class MemberPage(Answer):
     """Members, in the order of their memberships. `next_cursor` is null on the last page."""
 
     results: list[MemberAnswer]
@@ -97,7 +93,7 @@ class RoleInput(Written):
     role: Annotated[Role, Field(strict=False)]
 
 
-class InvitationAnswer(_Answer):
+class InvitationAnswer(Answer):
     """An invitation that can still be accepted."""
 
     id: str
@@ -108,7 +104,7 @@ class InvitationAnswer(_Answer):
     expires_at: AwareDatetime
 
 
-class InvitationPage(_Answer):
+class InvitationPage(Answer):
     """Open invitations, oldest first. `next_cursor` is null on the last page."""
 
     results: list[InvitationAnswer]
@@ -130,7 +126,7 @@ class AcceptanceInput(Written):
     password: Annotated[str, Field(min_length=8, max_length=1000)]
 
 
-class AcceptanceAnswer(_Answer):
+class AcceptanceAnswer(Answer):
     """Where the person may sign in now, and as what."""
 
     tenant: str
@@ -163,7 +159,7 @@ class ViewInput(Written):
         return (self.resource_type, self.resource_id) if self.resource_type and self.resource_id else None
 
 
-class ViewAnswer(_Answer):
+class ViewAnswer(Answer):
     """What a viewer token shows, and until when. Null: it is not restricted to that."""
 
     id: str

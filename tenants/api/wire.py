@@ -45,6 +45,12 @@ class Written(BaseModel):
     model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
 
 
+class Answer(BaseModel):
+    """An answer, or a part of one: it has these fields and no others, so that clients can be made of it."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
 def moment(text: str) -> datetime:
     """Return the time that an RFC 3339 text says, in UTC; digits below the microsecond are cut. Raises ValueError."""
     match = _RFC3339.fullmatch(text)
@@ -58,9 +64,7 @@ def moment(text: str) -> datetime:
         raise ValueError("There is no such time.") from None
 
 
-def _time(value: Any) -> Any:
-    if value is None:
-        return value
+def _moment(value: Any) -> datetime:
     try:
         return moment(value if isinstance(value, str) else "")
     except ValueError as error:
@@ -72,7 +76,12 @@ def nullable_text(**words: Any) -> WithJsonSchema:
     return WithJsonSchema({"anyOf": [{"type": "string", **words}, {"type": "null"}]})
 
 
-Time = Annotated[datetime | None, BeforeValidator(_time), nullable_text(format="date-time")]
+Moment = Annotated[datetime, BeforeValidator(_moment)]
+Time = Annotated[
+    datetime | None,
+    BeforeValidator(lambda value: None if value is None else _moment(value)),
+    nullable_text(format="date-time"),
+]
 
 
 def rendered(time: datetime) -> str:

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from audit import catalogue, declared
 from audit.api.workos.errors import ValidationFailed
 from audit.api.workos.wire import BESIDE, Kind
 from audit.declared import Version
+from tenants.api.wire import Written
 from tenants.errors import BadInput, NotFound
 
 # A keyword that no validator knows.
@@ -21,24 +22,20 @@ _SENT = "x-workos"
 _MAX_TARGETS = 50
 
 
-class _Sent(BaseModel):
-    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
-
-
-class ActorSchema(_Sent):
+class ActorSchema(Written):
     """What an actor's metadata is."""
 
     metadata: dict[str, Any]
 
 
-class TargetSchema(_Sent):
+class TargetSchema(Written):
     """What the metadata of targets of a type is."""
 
     type: Kind
     metadata: dict[str, Any] | None = None
 
 
-class SchemaBody(_Sent):
+class SchemaBody(Written):
     """The body of POST /audit_logs/actions/{action}/schemas."""
 
     actor: ActorSchema | None = None

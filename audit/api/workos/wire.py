@@ -8,11 +8,9 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
-from datetime import datetime
 from typing import Annotated, Any, TypeVar
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
-from pydantic_core import PydanticCustomError
+from pydantic import BaseModel, Field, ValidationError
 
 from audit import catalogue, wire
 from audit.api.workos.errors import InvalidAuditLogEvent, ValidationFailed
@@ -30,7 +28,7 @@ from audit.events import (
     Source,
 )
 from audit.query import literally
-from tenants.api.wire import moment, rendered
+from tenants.api.wire import Moment, Written, rendered
 from tenants.context import TenantLike
 from tenants.errors import Fault, TooLarge
 
@@ -41,14 +39,6 @@ _MAX_VALUE = 500
 _Model = TypeVar("_Model", bound=BaseModel)
 
 
-def _moment(value: Any) -> datetime:
-    try:
-        return moment(value if isinstance(value, str) else "")
-    except ValueError as error:
-        raise PydanticCustomError("bad_time", "{reason}", {"reason": str(error)}) from error
-
-
-Moment = Annotated[datetime, BeforeValidator(_moment)]
 Identifier = Annotated[str, Field(min_length=1, max_length=MAX_ID)]
 Kind = Annotated[str, Field(min_length=1, max_length=MAX_TYPE)]
 # The limits of WorkOS itself.
@@ -58,11 +48,7 @@ Metadata = Annotated[dict[Key, Value], Field(max_length=MAX_METADATA_KEYS)]
 Names = Annotated[list[Annotated[str, Field(max_length=MAX_ID)]], Field(max_length=_MAX_LIST)]
 
 
-class _Sent(BaseModel):
-    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
-
-
-class PartySent(_Sent):
+class PartySent(Written):
     """An actor or a target."""
 
     id: Identifier
@@ -71,14 +57,14 @@ class PartySent(_Sent):
     metadata: Metadata | None = None
 
 
-class ContextSent(_Sent):
+class ContextSent(Written):
     """Where the action came from: `location` is an address, or any other name of a place."""
 
     location: Annotated[str, Field(max_length=MAX_ID)]
     user_agent: Annotated[str | None, Field(max_length=wire.MAX_USER_AGENT)] = None
 
 
-class EventSent(_Sent):
+class EventSent(Written):
     """An event of WorkOS."""
 
     action: Annotated[str, Field(min_length=1, max_length=MAX_ACTION)]
@@ -90,14 +76,14 @@ class EventSent(_Sent):
     version: Annotated[int | None, Field(ge=1, le=_MAX_VERSION)] = None
 
 
-class EventBody(_Sent):
+class EventBody(Written):
     """The body of POST /audit_logs/events."""
 
     organization_id: str
     event: EventSent
 
 
-class ExportBody(_Sent):
+class ExportBody(Written):
     """The body of POST /audit_logs/exports. `actors` is the old name of `actor_names`, `targets` are types."""
 
     organization_id: str
