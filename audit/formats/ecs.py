@@ -109,9 +109,18 @@ def _optional(entry: dict[str, Any]) -> dict[str, Any]:
 
 
 def _labels(metadata: dict[str, Any]) -> dict[str, str]:
-    """Return the plain values of the metadata as texts. A dot in a name would make an object of it."""
-    plain = {name: value for name, value in metadata.items() if isinstance(value, str | int | float)}
-    return {name.replace(".", "_"): _word(value) for name, value in plain.items() if name}
+    """Return the plain values of the metadata as texts. A dot in a name would make an object of it.
+
+    `a.b` beside `a_b` becomes `a_b_`.
+    """
+    labels: dict[str, str] = {}
+    for name in sorted(metadata, key=lambda name: "." in name):
+        value, label = metadata[name], name.replace(".", "_")
+        if name and isinstance(value, str | int | float):
+            while label in labels:
+                label += "_"
+            labels[label] = _word(value)
+    return labels
 
 
 def _word(value: str | float) -> str:

@@ -6,6 +6,7 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from typing import BinaryIO
 
 from django.core.management.base import CommandError
@@ -13,6 +14,10 @@ from tqdm import tqdm
 
 from audit import export
 from audit.api import asking
+from audit.entry import moment_of
+from audit.models import AuditLog
+from audit.query import Filter
+from audit.query.statistics import Span, statistics
 from tenants.management.base import Chosen
 
 _PRIVATE = 0o600
@@ -34,19 +39,31 @@ def run(chosen: Chosen, asked: asking.Export, path: str) -> int:
     with chosen.open():
         until = export.bound()
         export.record("trail.exported", asked.told())
+        about = _about_how_many(asked.filter, moment_of(until))
     rows = 0
-    with _opened(path) as file, tqdm(unit=" entries", unit_scale=True, desc="exporting", disable=None) as bar:
+    bar = tqdm(total=about, unit=" entries", unit_scale=True, desc="exporting", disable=None)
+    with _opened(path) as file, bar:
 
         def counted() -> Iterator[list[str]]:
             nonlocal rows
             for page in export.pages(chosen.open, asked.filter, until):
                 yield page
                 rows += len(page)
+                # An estimate may have been too low.
+                bar.total = max(about, rows)
                 bar.update(len(page))
+            bar.total = rows
 
         for part in export.stream(asked.form, counted(), compress=asked.compress):
             file.write(part)
     return rows
+
+
+def _about_how_many(wanted: Filter, until: datetime) -> int:
+    """Return how many entries there will be; of many it is an estimate."""
+    until = min(until, wanted.until or until)
+    since = wanted.since or datetime.fromtimestamp(0, UTC)
+    return statistics(AuditLog.objects.all(), wanted, Span.of(since, until, 1), 1).total if since < until else 0
 
 
 @contextmanager

@@ -11,10 +11,12 @@ from typing import Any
 
 import pytest
 from django.core.management import CommandError, call_command
+from tqdm import tqdm
 from trails import generated
 from world import World
 
 from audit import ledger
+from audit.management import exporting
 from audit.models import AuditLog
 
 
@@ -69,6 +71,30 @@ def test_it_writes_to_standard_output_and_says_nothing_else_there(
     monkeypatch.setattr(sys, "stdout", TextIOWrapper(raw))
     assert export("--where", "actor=u-1") == ""
     assert ids(raw.getvalue()) == listed(trail, actor="u-1")
+
+
+class Terminal(StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.mark.parametrize("where", [[], ["--where", "action=invoice.*"], ["--where", "until=1999-01-01T00:00:00Z"]])
+@pytest.mark.parametrize("estimated", [None, 3, 10**6])
+def test_a_terminal_sees_how_much_is_done_of_what_there_is(
+    trail: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, where: list[str], estimated: int | None
+) -> None:
+    if estimated is not None:
+        monkeypatch.setattr(exporting, "_about_how_many", lambda *_asked: estimated)
+    screen = Terminal()
+    monkeypatch.setattr(sys, "stderr", screen)
+    path = tmp_path / "trail.jsonl"
+    export("--output", str(path), *where)
+    exported = len(ids(path.read_bytes()))
+    first, *_, last = filter(None, screen.getvalue().split("\r"))
+    assert first.startswith("exporting")
+    if exported:
+        assert f"/{tqdm.format_sizeof(estimated or exported)} " in first
+        assert "100%" in last
 
 
 @pytest.mark.parametrize(

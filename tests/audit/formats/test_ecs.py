@@ -114,6 +114,14 @@ def test_plain_metadata_are_labels_and_no_name_makes_an_object() -> None:
     assert check(made(metadata=metadata))["labels"] == {"a_b": "true", "n": "1.5"}
 
 
+def test_names_that_become_the_same_lose_no_value() -> None:
+    for metadata in ({"a.b": 1, "a_b": 2, "a..b": 3, "a_.b": 4}, {"a_.b": 4, "a..b": 3, "a_b": 2, "a.b": 1}):
+        labels = check(made(metadata=metadata))["labels"]
+        assert labels["a_b"] == "2"
+        assert labels["a_b_"] == "1"
+        assert sorted(labels.values()) == ["1", "2", "3", "4"]
+
+
 def test_every_event_of_the_corpus_has_only_fields_of_ecs() -> None:
     assert sum(bool(check(entry)) for entry in corpus()) > 500
 
