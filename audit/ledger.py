@@ -242,10 +242,19 @@ def _entry(model: type[Entry], row: Row, made: Made) -> Entry:
         "actor_id": row["actor_uuid"] or row["actor_key"],
         "resource_id": row["resource_uuid"] or row["resource_key"],
     }
-    fields = _fields(model)
-    return model.from_db(current_scope().alias, fields, [values.get(field) for field in fields])
+    fields, agent = _fields(model)
+    entry = model.from_db(current_scope().alias, fields, [values.get(field) for field in fields])
+    if made.agent_id is not None:
+        # Whoever shows the entry would ask the database for what was just told to it.
+        known = agent.related_model.from_db(
+            current_scope().alias, ["id", "user_agent"], [made.agent_id, row["user_agent"]]
+        )
+        agent.set_cached_value(entry, known)
+    return entry
 
 
 @cache
-def _fields(model: type[LogEntry]) -> list[str]:
-    return [field.attname for field in model._meta.concrete_fields]  # noqa: SLF001
+def _fields(model: type[LogEntry]) -> tuple[list[str], Any]:
+    """Return the names of the columns, and the field of the user agent, which each trail has of its own."""
+    fields: Any = model._meta  # noqa: SLF001
+    return [field.attname for field in fields.concrete_fields], fields.get_field("agent")

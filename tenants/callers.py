@@ -70,12 +70,16 @@ def caller_of(request: HttpRequest, origin: Origin, *, own: Callable[[], bool] =
 
     `own` tells whether the view authenticates its callers itself: what is no key of ours is left to it.
     """
-    name = host_name(request)
-    tenant = None if name in settings.PLATFORM_HOSTS else gate.host(name)
-    unknown = tenant is None and name not in settings.PLATFORM_HOSTS
-    secret = _bearer(request)
+    secret, name = _bearer(request), host_name(request)
+    place = None if name in settings.PLATFORM_HOSTS else name
+    key = None
+    if secret.startswith(KEY_PREFIX):
+        tenant, key = gate.host_and_key(place, secret)
+    else:
+        tenant = gate.host(place) if place else None
+    unknown = tenant is None and place is not None
     if secret and (secret.startswith((KEY_PREFIX, viewing.PREFIX)) or not own()):
-        caller = _by_bearer(request, secret, tenant, origin)
+        caller = _by_key(key, tenant, origin) if key else _by_bearer(request, secret, tenant, origin)
         # A tenant's key says itself where it belongs; a staff member's works on the platform's host alone.
         if unknown and caller.tenant is None:
             raise UnknownHost
@@ -138,12 +142,12 @@ def _by_token(secret: str, tenant: gate.TenantRef | None, origin: Origin) -> Cal
 
 
 def _by_bearer(request: HttpRequest, secret: str, host_tenant: gate.TenantRef | None, origin: Origin) -> Caller:
-    """Return whose secret this is, by what it begins with. Raises Refused."""
+    """Return whose secret this is that is no key, by what it begins with. Raises Refused."""
     if secret.startswith(viewing.PREFIX):
         return _by_viewer_token(secret, host_tenant, origin, page=request.headers.get("Origin"))
     if is_token(secret):
         return _by_token(secret, host_tenant, origin)
-    return _by_key(secret, host_tenant, origin)
+    raise BadKey
 
 
 def _by_viewer_token(secret: str, host_tenant: gate.TenantRef | None, origin: Origin, *, page: str | None) -> Caller:
@@ -165,10 +169,7 @@ def _by_viewer_token(secret: str, host_tenant: gate.TenantRef | None, origin: Or
     return caller
 
 
-def _by_key(secret: str, host_tenant: gate.TenantRef | None, origin: Origin) -> Caller:
-    key = gate.key(secret)
-    if key is None:
-        raise BadKey
+def _by_key(key: gate.KeyRef, host_tenant: gate.TenantRef | None, origin: Origin) -> Caller:
     caller = _staff_caller(key, origin) if key.user else _key_caller(key, origin)
     if not key.valid:
         raise _refusal(caller, BadKey())

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -19,6 +19,9 @@ from django.db import ProgrammingError, connection
 from tenants.context import Realm, gate_scope, scope_or_none
 from tenants.models import User
 from tenants.roles import RIGHTS_OF_ROLE, RIGHTS_OF_SCOPE, Right, Role
+
+_HOST_AND_KEY = """SELECT host.*, key.* FROM (VALUES (true)) AS one
+LEFT JOIN gate.host(%s) AS host ON true LEFT JOIN gate.key(%s) AS key ON true"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +75,9 @@ class MakerRef:
     rights: frozenset[Right]
 
 
+_HOST = len(fields(TenantRef))
+
+
 def digest(secret: str) -> bytes:
     """Return what is stored of a secret of full entropy (a key, a session key): its SHA-256."""
     return hashlib.sha256(secret.encode()).digest()
@@ -98,13 +104,20 @@ def due(work: str) -> list[TenantRef]:
 
 def key(secret: str) -> KeyRef | None:
     """Return the key with this secret, and note its use."""
-    row = _call("SELECT * FROM gate.key(%s)", digest(secret))
-    if row is None:
-        return None
-    key_id, name, scopes, valid, *tenant_row, user_id, email, staff_role = row
-    owner = TenantRef(*tenant_row) if tenant_row[0] else None
+    return host_and_key(None, secret)[1]
+
+
+def host_and_key(name: str | None, secret: str) -> tuple[TenantRef | None, KeyRef | None]:
+    """Return the tenant served under a host name and the key with a secret, in one transaction; note the key's use."""
+    row = _call(_HOST_AND_KEY, name, digest(secret))
+    assert row is not None  # noqa: S101 - the statement has one row, whatever is found
+    host_row, (key_id, key_name, scopes, valid, *owner_row, user_id, email, staff_role) = row[:_HOST], row[_HOST:]
+    served = TenantRef(*host_row) if host_row[0] else None
+    if key_id is None:
+        return served, None
+    owner = TenantRef(*owner_row) if owner_row[0] else None
     user = User(id=user_id, email=email, staff_role=staff_role) if user_id else None
-    return KeyRef(key_id, name, frozenset(scopes), valid, owner, user)
+    return served, KeyRef(key_id, key_name, frozenset(scopes), valid, owner, user)
 
 
 def maker(tenant_id: UUID, kind: str, key_id: UUID) -> MakerRef | None:

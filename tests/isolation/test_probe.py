@@ -164,22 +164,20 @@ def test_control_without_the_roles_a_tenant_reads_another_trail(world: World, pl
 def test_control_with_another_tenants_binding_the_probe_finds_its_trail(
     world: World, plants: list[Plant], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    globex, own = world.globex, gate.key
+    globex, own = world.globex, gate.host_and_key
 
-    def everyone_is_globex(secret: str) -> Any:
-        key = own(secret)
-        return replace(key, tenant=globex) if key and key.tenant else key
+    def everyone_is_globex(name: str | None, secret: str) -> Any:
+        served, key = own(name, secret)
+        return served, replace(key, tenant=globex) if key and key.tenant else key
 
-    monkeypatch.setattr(gate, "key", everyone_is_globex)
+    monkeypatch.setattr(gate, "host_and_key", everyone_is_globex)
     assert shows(plants[1], "globex.trail")(found(world, plants, "key acme.read"))
 
 
 def test_control_without_the_check_of_key_and_host_the_probe_finds_a_trail(
     world: World, plants: list[Plant], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def host_wins(secret: str, host_tenant: Any, origin: Any) -> callers.Caller:
-        key = gate.key(secret)
-        assert key is not None
+    def host_wins(key: gate.KeyRef, host_tenant: Any, origin: Any) -> callers.Caller:
         return callers._key_caller(replace(key, tenant=host_tenant or key.tenant), origin)
 
     monkeypatch.setattr(callers, "_by_key", host_wins)
