@@ -6,6 +6,7 @@ that they shared, two tests at a time would disturb each other. It takes about t
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import shutil
@@ -80,6 +81,9 @@ def _make_template() -> None:
     local.migrate()
     os.environ["DAYBOOK_TEST_KEYS"] = json.dumps(build())
     leave()
+    # Whatever a test has left running would else work in the template, between two tests, and so in all after them.
+    with psycopg.connect(os.environ["DAYBOOK_TEST_SUPERUSER"], autocommit=True) as superuser:
+        superuser.execute(f"ALTER DATABASE {TEMPLATE} ALLOW_CONNECTIONS false")
 
 
 @pytest.fixture(scope="session")
@@ -106,10 +110,13 @@ def unnoted(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> 
 
 @pytest.fixture(autouse=True)
 def uncounted() -> None:
-    """Let no test be refused for what others before it asked."""
+    """Let no test be refused for what others before it asked, or for files that they left to the collector."""
+    from audit.api import outgoing
     from subscriptions import throttles
 
     throttles.forget()
+    if outgoing._out:
+        gc.collect()
 
 
 @pytest.fixture

@@ -14,9 +14,11 @@ pytestmark = pytest.mark.usefixtures("files")
 
 
 def fetched(api: Any, link: str) -> Any:
-    """Fetch a link without a key."""
+    """Fetch a link without a key, to its end."""
     parts = urlsplit(link)
-    return api.client.get(f"{parts.path}?{parts.query}", headers={"host": parts.netloc})
+    answer = api.client.get(f"{parts.path}?{parts.query}", headers={"host": parts.netloc})
+    assert b"".join(answer.streaming_content)
+    return answer
 
 
 @pytest.mark.parametrize(
