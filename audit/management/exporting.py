@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from typing import BinaryIO
 
 from django.core.management.base import CommandError
+from django.db import DatabaseError
 from tqdm import tqdm
 
 from audit import export
@@ -39,10 +40,11 @@ def run(chosen: Chosen, asked: asking.Export, path: str) -> int:
     with chosen.open():
         until = export.bound()
         export.record("trail.exported", asked.told())
-        about = _about_how_many(asked.filter, moment_of(until))
-    rows = 0
-    bar = tqdm(total=about, unit=" entries", unit_scale=True, desc="exporting", disable=None)
-    with _opened(path) as file, bar:
+    rows, about = 0, _about_how_many(chosen, asked.filter, moment_of(until)) if sys.stderr.isatty() else None
+    with (
+        _opened(path) as file,
+        tqdm(total=about, unit=" entries", unit_scale=True, desc="exporting", disable=None) as bar,
+    ):
 
         def counted() -> Iterator[list[str]]:
             nonlocal rows
@@ -50,7 +52,7 @@ def run(chosen: Chosen, asked: asking.Export, path: str) -> int:
                 yield page
                 rows += len(page)
                 # An estimate may have been too low.
-                bar.total = max(about, rows)
+                bar.total = max(about or 0, rows)
                 bar.update(len(page))
             bar.total = rows
 
@@ -59,11 +61,15 @@ def run(chosen: Chosen, asked: asking.Export, path: str) -> int:
     return rows
 
 
-def _about_how_many(wanted: Filter, until: datetime) -> int:
-    """Return how many entries there will be; of many it is an estimate."""
+def _about_how_many(chosen: Chosen, wanted: Filter, until: datetime) -> int | None:
+    """Return how many entries there will be; of many it is an estimate. None: that takes too long to find out."""
     until = min(until, wanted.until or until)
     since = wanted.since or datetime.fromtimestamp(0, UTC)
-    return statistics(AuditLog.objects.all(), wanted, Span.of(since, until, 1), 1).total if since < until else 0
+    if since >= until:
+        return 0
+    with suppress(DatabaseError), chosen.open():
+        return statistics(AuditLog.objects.all(), wanted, Span.of(since, until, 1), 1).total
+    return None
 
 
 @contextmanager
