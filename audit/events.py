@@ -98,7 +98,7 @@ class Event:
     `action` is a verb or a dotted name; `changes` any JSON object; `occurred_at` the client's claim
     (aware); `personal` names the fields of `changes` that may later have to be erased; `version` is that of the type's
     schema, None where nobody said. An `actor` of None means the scope's. `operation` of None is derived from the
-    action. `length` is how many characters it had as compact JSON, None where it was none.
+    action. `length` is how many bytes it had as compact JSON, None where it was none.
     """
 
     action: str

@@ -14,7 +14,7 @@ from django.db import connections
 from audit.changes import Unstorable, normalise, split, text
 from audit.entry import LogEntry, moment_of, uuid_text
 from audit.events import MAX_ENTRY_BYTES, MAX_ID, Event, Operation, Outcome, Party, RequestContext, operation_of
-from audit.rows import JSON_COLUMNS, Made, Row, check, insert
+from audit.rows import JSON_COLUMNS, Made, Row, check, insert, insert_many
 from audit.signals import audit_logged
 from tenants.context import ANONYMOUS, Actor, Scope, current_scope
 from tenants.errors import BadInput
@@ -22,7 +22,7 @@ from tenants.errors import BadInput
 Entry = TypeVar("Entry", bound=LogEntry)
 
 _SALT_BYTES = 16
-# Of an event with as many characters as JSON, no entry is too large, whatever the scope and the columns add to it.
+# Of an event with as many bytes as JSON, no entry is too large, whatever the scope and the columns add to it.
 _SMALL = MAX_ENTRY_BYTES // 16
 # The columns of plain text, and where an event says them.
 _TEXTS = {
@@ -52,7 +52,11 @@ def append(
     and lets out what a receiver raises.
     Raises NoScope, BadInput (a value that cannot be stored), TooLarge (an entry over 64 KiB).
     """
-    rows, made = _write(model, events, tenant_id, user_id, parsed=False)
+    if not events:
+        return []
+    rows = _rows(events, tenant_id, user_id, parsed=False)
+    with connections[current_scope().alias].cursor() as cursor:
+        made = insert(cursor, model, rows, named=user_id is not None)
     entries = [_entry(model, row, one) for row, one in zip(rows, made, strict=True)]
     _tell(model, entries)
     return entries
@@ -66,7 +70,11 @@ def append_many(model: type[Entry], events: Sequence[Event], *, parsed: bool = F
     """
     if audit_logged.receivers:
         return [entry.id for entry in append(model, events)]
-    return [one.id for one in _write(model, events, None, None, parsed=parsed)[1]]
+    if not events:
+        return []
+    rows = _rows(events, None, None, parsed=parsed)
+    with connections[current_scope().alias].cursor() as cursor:
+        return insert_many(cursor, model, rows)
 
 
 def check_size(event: Event, pointer: str) -> None:
@@ -78,11 +86,7 @@ def check_size(event: Event, pointer: str) -> None:
         check(_columns(current_scope(), event, None, b""), pointer)
 
 
-def _write(
-    model: type[LogEntry], events: Sequence[Event], tenant_id: UUID | None, user_id: UUID | None, *, parsed: bool
-) -> tuple[list[Row], list[Made]]:
-    if not events:
-        return [], []
+def _rows(events: Sequence[Event], tenant_id: UUID | None, user_id: UUID | None, *, parsed: bool) -> list[Row]:
     scope = current_scope()
     # All salts of a statement in one system call, which takes longer than the rest of a row.
     random = secrets.token_bytes(_SALT_BYTES * len(events))
@@ -90,8 +94,7 @@ def _write(
     rows = [_row(scope, event, user_id, number, salts[number], parsed=parsed) for number, event in enumerate(events)]
     if tenant_id is not None:
         rows = [{**row, "tenant_id": tenant_id} for row in rows]
-    with connections[scope.alias].cursor() as cursor:
-        return rows, insert(cursor, model, rows, named=user_id is not None)
+    return rows
 
 
 def _tell(model: type[LogEntry], entries: Sequence[LogEntry]) -> None:
@@ -255,6 +258,6 @@ def _entry(model: type[Entry], row: Row, made: Made) -> Entry:
 
 @cache
 def _fields(model: type[LogEntry]) -> tuple[list[str], Any]:
-    """Return the names of the columns, and the field of the user agent, which each trail has of its own."""
-    fields: Any = model._meta  # noqa: SLF001
-    return [field.attname for field in fields.concrete_fields], fields.get_field("agent")
+    """Return the names of a trail's columns, and the field of its user agents."""
+    meta: Any = model._meta  # noqa: SLF001
+    return [field.attname for field in meta.concrete_fields], meta.get_field("agent")

@@ -5,6 +5,8 @@ worker's loop collects a request first: its head, and its body up to the size th
 does not say how long it is, is a stream: it gets a thread when its beginning is there, one of half of them at most,
 and is read in that thread. In either case the client has ten seconds, and a second more for each KiB that comes, but
 never more than ten at a time. To read an answer it has half a minute for each piece of it.
+
+A connection goes to a worker that has few: one that has some gives way for a moment before it takes another.
 """
 
 from __future__ import annotations
@@ -30,6 +32,7 @@ GRACE = 10.0  # seconds
 RATE = 1024  # bytes a second
 _ANSWER = 30.0  # seconds
 _QUEUED = 30.0  # seconds that a stream waits for a thread
+_WAY, _LONGEST_WAY = 0.001, 0.003  # seconds for each connection that a worker has, and at most
 _PIECE = 64 * 1024
 _IN_MEMORY = 1024 * 1024  # of one request; the rest of it is kept on disk
 _MAX_HELD = 256 * 1024 * 1024  # of all requests that arrive at a worker
@@ -175,6 +178,36 @@ class PatientWorker(ThreadWorker):  # type: ignore[misc]
         self._arriving: set[Arriving] = set()
         self._queued: deque[Arriving] = deque()
         self._served: dict[Any, Arriving] = {}
+        self._gives_way_until = 0.0
+        self._has_given_way = False
+
+    def accept(self, listener: Any) -> None:
+        """Take a connection, after giving way to workers that have fewer: a kept one stays where it was taken."""
+        if self.nr_conns and not self._has_given_way and self.cfg.workers > 1:
+            self._gives_way_until = time.monotonic() + min(_LONGEST_WAY, self.nr_conns * _WAY)
+            super().set_accept_enabled(False)
+        else:
+            super().accept(listener)
+
+    def set_accept_enabled(self, enabled: bool) -> None:
+        """Listen, or do not; gunicorn asks for it in each turn of the loop."""
+        if self._gives_way_until and enabled:
+            if time.monotonic() < self._gives_way_until:
+                return
+            # However late the loop comes to it: it takes a connection in this turn.
+            self._has_given_way = True
+        elif self._gives_way_until and not self.alive:
+            for listener in self.sockets:
+                super().accept(listener)
+        self._gives_way_until = 0.0
+        super().set_accept_enabled(enabled)
+
+    def wait_for_and_dispatch_events(self, timeout: float) -> None:
+        """Wait, for as long as way is given at most."""
+        if self._gives_way_until:
+            timeout = max(0.0, min(timeout, self._gives_way_until - time.monotonic()))
+        super().wait_for_and_dispatch_events(0.0 if self._has_given_way else timeout)
+        self._has_given_way = False
 
     def enqueue_req(self, conn: Any) -> None:
         """Wait for the request that comes on a connection, then give it a thread."""

@@ -139,16 +139,20 @@ CREATE FUNCTION guard.plain(words text) RETURNS text LANGUAGE sql IMMUTABLE PARA
   regexp_replace(CASE WHEN words ~ '[^[:ascii:]]' THEN regexp_replace(normalize(lower(words), NFKD), '[\u0300-\u036F]+', '', 'g')
                       ELSE lower(words) END, '[^[:alnum:]]+', ' ', 'g');
 
--- Its words, each once.
+-- Its words.
 CREATE FUNCTION guard.words(plain text) RETURNS text[] LANGUAGE sql IMMUTABLE PARALLEL SAFE RETURN
-  tsvector_to_array(to_tsvector('pg_catalog.simple', plain));
+  array_remove(string_to_array(plain, ' '), '');
 
 -- What can be found of an entry by its words: labels, description and changes. In JSON an escaped character is a blank.
+CREATE FUNCTION guard.texts(actor text, impersonator text, resource text, description text, targets jsonb, changes jsonb, personal jsonb)
+RETURNS text LANGUAGE sql IMMUTABLE PARALLEL SAFE RETURN
+  coalesce(actor, '') || ' ' || coalesce(impersonator, '') || ' ' || coalesce(resource, '') || ' ' || coalesce(description, '')
+    || ' ' || regexp_replace(coalesce(jsonb_path_query_array(targets, '$[*].label')::text, '') || coalesce(changes::text, '')
+                             || coalesce(personal::text, ''), '\\(["\\bfnrt]|u[0-9a-f]{4})', ' ', 'g');
+
 CREATE FUNCTION guard.searchable(actor text, impersonator text, resource text, description text, targets jsonb, changes jsonb, personal jsonb)
 RETURNS text LANGUAGE sql IMMUTABLE PARALLEL SAFE RETURN
-  guard.plain(coalesce(actor, '') || ' ' || coalesce(impersonator, '') || ' ' || coalesce(resource, '') || ' ' || coalesce(description, '')
-    || ' ' || regexp_replace(coalesce(jsonb_path_query_array(targets, '$[*].label')::text, '') || coalesce(changes::text, '')
-                             || coalesce(personal::text, ''), '\\(["\\bfnrt]|u[0-9a-f]{4})', ' ', 'g'));
+  guard.plain(guard.texts(actor, impersonator, resource, description, targets, changes, personal));
 
 -- Index the words of up to `most` full rows of positions of each trail that has some, in their order; return how many rows
 -- that were. Null: another session is at it.
@@ -165,10 +169,11 @@ BEGIN
   FOR trail IN WITH batch AS (DELETE FROM guard.unindexed RETURNING unindexed.trail) SELECT DISTINCT batch.trail FROM batch LOOP
     CONTINUE WHEN trail::text ~ '^\d+$';
     BEGIN
+    -- A row's texts are made plain together, which takes less than half of what each by itself does.
     EXECUTE format('INSERT INTO %1$s_words (number, words)
-      SELECT p.number, ARRAY(SELECT DISTINCT hashtext(word) FROM %1$s AS e CROSS JOIN unnest(guard.words(guard.searchable(
-               e.actor_label, e.impersonator_label, e.resource_label, e.description, e.targets, e.changes, e.personal))) AS word
-              WHERE e.id = ANY (p.ids))
+      SELECT p.number, ARRAY(SELECT DISTINCT hashtext(word) FROM unnest(guard.words(guard.plain((
+               SELECT string_agg(guard.texts(e.actor_label, e.impersonator_label, e.resource_label, e.description, e.targets,
+                                             e.changes, e.personal), '' '') FROM %1$s AS e WHERE e.id = ANY (p.ids))))) AS word)
         FROM %1$s_position AS p
        WHERE cardinality(p.ids) = {block} AND p.number > coalesce((SELECT max(number) FROM %1$s_words), -1)
        ORDER BY p.number LIMIT $1', trail) USING most;

@@ -59,6 +59,8 @@ def content(entry: AuditLog) -> dict[str, Any]:
         BARE,
         replace(BARE, changes={}, metadata={}),
         replace(BARE, occurred_at=datetime(9998, 12, 31, 23, 59, 59, 999999, tzinfo=timezone(-timedelta(hours=11)))),
+        replace(BARE, occurred_at=datetime(1880, 1, 1, tzinfo=timezone(timedelta(minutes=53, seconds=28)))),
+        replace(BARE, changes={"v": [1e-07, 1.2345e-05, 1e22, -0.0, 5e-324]}),
     ],
 )
 def test_an_event_is_stored_alike_among_few_and_among_many(world: World, event: Event) -> None:
@@ -130,6 +132,14 @@ def test_one_of_many_that_is_too_large_is_refused_with_all_of_them(world: World,
         with pytest.raises(TooLarge):
             ledger.append_many(AuditLog, [BARE] * MANY + [replace(BARE, description=unit * (room + 500))])
         assert AuditLog.objects.count() == before
+
+
+def test_many_are_measured_as_few_are(world: World) -> None:
+    """As a parameter each of these has five bytes, in a row's document four."""
+    large = replace(BARE, changes={"v": [1e-07] * 13_000})
+    for number in (1, MANY):
+        with world.scope("acme"), pytest.raises(TooLarge):
+            ledger.append_many(AuditLog, [large] * number)
 
 
 def test_one_of_many_that_cannot_be_stored_is_named(world: World) -> None:

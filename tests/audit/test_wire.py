@@ -91,6 +91,11 @@ def test_size_is_counted_in_bytes() -> None:
             wire.read({**LEAST, "description": text})
 
 
+def test_what_counts_is_the_size_as_it_was_sent() -> None:
+    """Small decimals are longer where they are written out: 1e-05 would be 0.00001."""
+    assert wire.read({**LEAST, "changes": {"v": [1e-05] * 8200}})[0].changes
+
+
 @pytest.mark.parametrize(
     ("text", "expected"),
     [

@@ -9,7 +9,7 @@ import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, closing, suppress
+from contextlib import ExitStack, closing, contextmanager, suppress
 
 import pytest
 from programs import SERVER, lines, serving
@@ -275,3 +275,76 @@ def test_gunicorns_own_worker_is_held_up_by_as_many_as_it_has_threads() -> None:
         sock.sendall(head(0))
         with pytest.raises(TimeoutError):
             answer(sock)
+
+
+WHO = """
+import os, time
+def page(environ, start):
+    end = time.monotonic() + 8 * (environ["PATH_INFO"] == "/busy")
+    while time.monotonic() < end:
+        pass
+    answer = str(os.getpid()).encode()
+    start("200 OK", [("Content-Length", str(len(answer)))])
+    return [answer]
+"""
+
+
+@contextmanager
+def two_workers(more: str = "") -> Iterator[int]:
+    """A server of two workers of four threads, which answers which one it is."""
+    program = PROGRAM.replace(ECHO.strip(), WHO.strip()).replace("server.serve(", f"{more}server.serve(")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("WEB_CONCURRENCY", "2")
+        patch.setenv("WEB_THREADS", "4")
+        with serving(program, port := free_port()) as process:
+            assert lines(process, 1) == ["ready\n"]
+            time.sleep(0.5)
+            yield port
+
+
+def test_a_worker_that_has_a_connection_leaves_the_next_one_to_a_worker_that_has_none() -> None:
+    # A way so long that no busy machine is late.
+    with two_workers("arrival._WAY = arrival._LONGEST_WAY = 0.2\n") as port:
+        for _ in range(10):
+            workers = set()
+            with ExitStack() as stack:
+                for _ in range(2):
+                    sock = stack.enter_context(closing(connected(port)))
+                    sock.sendall(head())
+                    workers.add(answer(sock))
+            assert len(workers) == 2
+            time.sleep(0.2)
+
+
+def test_workers_whose_threads_are_busy_take_connections_all_the_same() -> None:
+    with two_workers() as port, ExitStack() as stack:
+        for _ in range(4):
+            stack.enter_context(closing(connected(port))).sendall(head(0, "/busy"))
+            time.sleep(0.1)
+        # Their threads are busy for eight seconds.
+        began = time.monotonic()
+        for _ in range(4):
+            with closing(connected(port)) as sock:
+                sock.sendall(head())
+                assert answer(sock).startswith("200")
+        assert time.monotonic() - began < 5
+
+
+def test_a_connection_that_comes_just_before_the_end_is_answered() -> None:
+    """A worker that gives way when it is told to end takes what came."""
+    program = PROGRAM.replace("server.serve(", "arrival._WAY = arrival._LONGEST_WAY = 1.5\nserver.serve(")
+    with pytest.MonkeyPatch.context() as patch, ExitStack() as stack:
+        patch.setenv("WEB_CONCURRENCY", "2")
+        process = stack.enter_context(serving(program, port := free_port()))
+        assert lines(process, 1) == ["ready\n"]
+        time.sleep(0.5)
+        for _ in range(2):
+            # Each worker has one, so both give way to the other.
+            sock = stack.enter_context(closing(connected(port)))
+            sock.sendall(head())
+            answer(sock)
+        late = stack.enter_context(closing(connected(port)))
+        late.sendall(head(3) + b"abc")
+        time.sleep(0.2)
+        process.terminate()
+        assert answer(late) == "200 3"
