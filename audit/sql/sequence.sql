@@ -3,7 +3,10 @@
 -- what has been committed from there and appends it to the trail's positions: so none is skipped, in whatever order
 -- transactions commit, and no writer waits for another. {block} positions stand in a row: 20 bytes an entry.
 
+-- What came first is taken first, however much waits: else what is written now would take the place of what was taken, before
+-- all that has waited, and positions would go to and fro in time.
 CREATE TABLE guard.outbox (
+  number bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
   trail regclass NOT NULL,
   ids uuid[] NOT NULL
 ) WITH (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 1000);
@@ -119,7 +122,8 @@ BEGIN
     RETURN NULL;
   END IF;
   FOR taken IN
-    WITH batch AS (DELETE FROM guard.outbox WHERE ctid = ANY (ARRAY(SELECT ctid FROM guard.outbox LIMIT most)) RETURNING trail, ids)
+    WITH batch AS (DELETE FROM guard.outbox WHERE number = ANY (ARRAY(SELECT number FROM guard.outbox ORDER BY number LIMIT most))
+                   RETURNING trail, ids)
     SELECT trail, array_agg(id) AS ids FROM batch CROSS JOIN unnest(ids) AS id GROUP BY trail
   LOOP
     -- Of a table that was dropped meanwhile the number alone is left.

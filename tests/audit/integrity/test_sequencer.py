@@ -16,6 +16,7 @@ from trails import fill, generated
 from world import World
 from yard import Yard
 
+from audit.entry import millis_of
 from audit.events import Event, Party
 from audit.integrity import sequencer
 from audit.integrity.positions import BLOCK, Positions, locate
@@ -58,6 +59,46 @@ def test_positions_are_one_line_over_all_that_is_committed(world: World) -> None
     rows = world.sql(f"SELECT number, cardinality(ids) FROM {world.acme.schema_name}.audit_log_position ORDER BY 1")
     assert [number for number, _ in rows] == [*range(len(rows))]
     assert {size for _, size in rows[:-1]} == {BLOCK}
+
+
+def test_what_came_first_is_sequenced_first_however_much_waits(world: World) -> None:
+    world.sequence()
+    waiting = [write(world, 1)[0] for _ in range(300)]
+    assert world.sql("SELECT gate.sequence(100)") == [(100,)]
+    # Now there is room before those that still wait.
+    world.sql("VACUUM guard.outbox")
+    late = [write(world, 1)[0] for _ in range(60)]
+    assert world.sql("SELECT gate.sequence(60)") == [(60,)]
+    assert line(world)[-160:] == waiting[:160]
+    world.sequence()
+    assert line(world)[-360:] == waiting + late
+
+
+def test_the_row_of_a_time_is_that_of_most_of_its_entries(world: World) -> None:
+    """An entry whose transaction took long stands among much later ones."""
+    tenant, actor = world.acme, world.actor("alice")
+    written, over = threading.Event(), threading.Event()
+
+    def take_long() -> None:
+        with tenant_scope(tenant, actor=actor):
+            append(AuditLog, [Event(action="long", resource=Party("t", "1"))])
+            written.set()
+            over.wait(60)
+        connections["default"].close()
+
+    thread = threading.Thread(target=take_long)
+    thread.start()
+    written.wait(60)
+    early = [write(world, 1)[0] for _ in range(3 * BLOCK)]
+    world.sequence()
+    over.set()
+    thread.join()
+    write(world, 2 * BLOCK)
+    world.sequence()
+    with world.scope("acme"):
+        positions = Positions(AuditLog, "default")
+        for key in early[BLOCK :: BLOCK // 2]:
+            assert positions.row_at(millis_of(key)) in {(at := positions.of([key])[key] // BLOCK), at + 1, at - 1}
 
 
 def test_each_id_is_found_at_its_position_and_back(world: World) -> None:
@@ -211,7 +252,7 @@ def test_an_id_that_stands_in_no_trail_gets_no_position(world: World) -> None:
     world.sequence()
     before = line(world)
     place = f"{world.acme.schema_name}.audit_log"
-    world.sql(f"INSERT INTO guard.outbox VALUES ('{place}', ARRAY[gen_random_uuid()])")
+    world.sql(f"INSERT INTO guard.outbox (trail, ids) VALUES ('{place}', ARRAY[gen_random_uuid()])")
     world.sequence()
     assert line(world) == before
 
