@@ -38,7 +38,8 @@ def answer(
     # The schema's name is another one where a trail was imported with its transactions numbered anew.
     whose = (tenant.id, tenant.schema_name) if tenant else None
     bound = (whose, asked.filter, asked.order, *binding)
-    entries = entries.select_related("agent")
+    # Not joined: for the join PostgreSQL reads all that a resource or an actor has, and sorts it.
+    entries = entries.prefetch_related("agent")
     page = query.page(entries, asked.filter, asked.order, _place(asked, entries, bound), asked.limit)
 
     def link(place: query.Place | None) -> str | None:

@@ -147,7 +147,7 @@ class EventsInput(RootModel[EventInput | BatchInput]):
 
 
 def represent(entry: Any, tenant: TenantLike | None) -> dict[str, Any]:
-    """Return an entry of any trail as the API shows it. Load entries with `select_related("agent")`."""
+    """Return an entry of any trail as the API shows it. Load entries with their `agent`."""
     row: LogEntry = entry
     by = row.impersonator_type
     return {

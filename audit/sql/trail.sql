@@ -55,7 +55,9 @@ CREATE INDEX {table}_resource ON {table} (hashtext(resource_type), hashtext(coal
 -- An action is hardly longer than its hash, and as text it is found by prefix as well.
 CREATE INDEX {table}_action ON {table} (action, id);
 -- A request writes few entries, so its hash alone finds them.
-CREATE INDEX {table}_request ON {table} (hashtext(request_id)) WHERE request_id IS NOT NULL;
+-- Not partial: what PostgreSQL knows of an expression's values in a partial index it does not use, and it would take each
+-- request for one in 200 of all entries.
+CREATE INDEX {table}_request ON {table} (hashtext(request_id));
 -- A few bytes per 32 pages.
 CREATE INDEX {table}_transaction ON {table} USING brin (transaction_id) WITH (pages_per_range = 32, autosummarize = on);
 -- Two bytes per entry, since most succeed: who looks for what failed does not read the whole trail.

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
@@ -13,7 +14,7 @@ from world import World
 
 from audit import ledger, query
 from audit.entry import EntryQuerySet
-from audit.events import Event, Outcome, Party
+from audit.events import Event, Outcome, Party, RequestContext
 from audit.models import AuditLog
 from audit.query import Filter, Order, Place
 
@@ -38,21 +39,29 @@ def event(number: int) -> Event:
         actor=Party("user", f"u-{number % 10}"),
         resource=Party("thing", str(number % 20)),
         outcome=Outcome.DENIED if number % 50 == 1 else Outcome.SUCCESS,
+        context=RequestContext(request_id=f"r-{number // 2}"),
     )
+
+
+@contextmanager
+def noted() -> Iterator[list[str]]:
+    """The statements that read entries."""
+    seen: list[str] = []
+
+    def note(execute: Callable[..., Any], sql: str, params: Any, many: bool, context: Any) -> Any:
+        if 'FROM "audit_log"' in sql:
+            seen.append(context["cursor"].mogrify(sql, params))
+        return execute(sql, params, many, context)
+
+    with connection.execute_wrapper(note):
+        yield seen
 
 
 def plan(wanted: Filter, order: Order = Order.DESC, place: Place | None = None) -> list[dict[str, Any]]:
     """Return the nodes of the plan of the page's last statement, from the top down."""
-    seen: list[str] = []
-
-    def note(execute: Callable[..., Any], sql: str, params: Any, many: bool, context: Any) -> Any:
-        seen.append(context["cursor"].mogrify(sql, params))
-        return execute(sql, params, many, context)
-
-    with connection.execute_wrapper(note):
+    with noted() as seen:
         query.page(AuditLog.objects.all(), wanted, order, place, 10)
-    of_entries = [sql for sql in seen if 'FROM "audit_log"' in sql]
-    top = run(f"EXPLAIN (FORMAT JSON) {of_entries[-1]}")
+    top = run(f"EXPLAIN (FORMAT JSON) {seen[-1]}")
     return list(nodes((json.loads(top) if isinstance(top, str) else top)[0]["Plan"]))
 
 
@@ -94,6 +103,23 @@ def test_a_page_of_an_actors_actions_walks_along_his_index(trail: World) -> None
     with trail.scope("acme"):
         assert walks(plan(Filter(actor=("u-3",), action=("done.1", "done.2", "done.3", "done.4"))), "actor")
         assert walks(plan(Filter(actor=("u-3",), resource_type=("thing",))), "actor")
+
+
+def test_a_request_is_found_by_its_index_whoever_else_is_asked_for(trail: World) -> None:
+    with trail.scope("acme"):
+        found = plan(Filter(actor=("u-3",), request_id=("r-701",)))
+    scans = [node for node in found if "Scan" in node["Node Type"]]
+    assert {node.get("Index Name") for node in scans} <= {"audit_log_default_hashtext_idx", None}
+    # It knows that a request has few entries, and not one in 200 of all.
+    assert max(node["Plan Rows"] for node in scans) < 5
+
+
+def test_a_page_of_the_api_joins_no_user_agents_for_which_all_would_be_read_and_sorted(trail: World) -> None:
+    with noted() as seen:
+        answer = trail.api(key="acme.read").get("/api/v1/audit-logs", resource_type="thing", resource_id="3", limit=10)
+    assert len(answer.json()["results"]) == 10
+    assert len(seen) == 1
+    assert "user_agent" not in seen[0].replace("agent_id", "")
 
 
 def test_what_an_actor_was_denied_is_found_along_the_index_of_what_did_not_succeed(trail: World) -> None:
