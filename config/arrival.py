@@ -197,10 +197,18 @@ class PatientWorker(ThreadWorker):  # type: ignore[misc]
             # However late the loop comes to it: it takes a connection in this turn.
             self._has_given_way = True
         elif self._gives_way_until and not self.alive:
-            for listener in self.sockets:
-                super().accept(listener)
+            self._take_the_rest()
         self._gives_way_until = 0.0
         super().set_accept_enabled(enabled)
+
+    def _take_the_rest(self) -> None:
+        """Take the connections to which way was given when the end came."""
+        for listener in self.sockets:
+            before = -1
+            while before < self.nr_conns < self.worker_connections:
+                before = self.nr_conns
+                with suppress(OSError):
+                    super().accept(listener)
 
     def wait_for_and_dispatch_events(self, timeout: float) -> None:
         """Wait, for as long as way is given at most."""

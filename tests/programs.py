@@ -35,12 +35,12 @@ print("ended", flush=True)
 
 @contextmanager
 def serving(code: str, port: int) -> Iterator[subprocess.Popen[str]]:
-    """Run a program that serves, as a process of its own group, which is killed after a minute."""
+    """Run a program that serves, as a process of its own group, which is killed after some minutes."""
     process = subprocess.Popen(
         [sys.executable, "-c", code, str(ROOT), str(port)],
         cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, process_group=0,
     )  # fmt: skip
-    watch = threading.Timer(60, process.kill)
+    watch = threading.Timer(240, process.kill)
     watch.start()
     try:
         yield process

@@ -123,8 +123,8 @@ BEGIN
   END IF;
   FOR taken IN
     WITH batch AS (DELETE FROM guard.outbox WHERE number = ANY (ARRAY(SELECT number FROM guard.outbox ORDER BY number LIMIT most))
-                   RETURNING trail, ids)
-    SELECT trail, array_agg(id) AS ids FROM batch CROSS JOIN unnest(ids) AS id GROUP BY trail
+                   RETURNING number, trail, ids)
+    SELECT trail, min(number) AS turn, array_agg(id) AS ids FROM batch CROSS JOIN unnest(ids) AS id GROUP BY trail
   LOOP
     -- Of a table that was dropped meanwhile the number alone is left.
     CONTINUE WHEN taken.trail::text ~ '^\d+$';
@@ -132,7 +132,8 @@ BEGIN
       done := done + guard.append_positions(taken.trail, taken.ids);
     EXCEPTION WHEN OTHERS THEN
       RAISE WARNING 'The trail % cannot be sequenced: %', taken.trail, SQLERRM;
-      INSERT INTO guard.outbox (trail, ids) VALUES (taken.trail, taken.ids);
+      -- In its turn: when it can be sequenced again, it goes on where it was.
+      INSERT INTO guard.outbox (number, trail, ids) OVERRIDING SYSTEM VALUE VALUES (taken.turn, taken.trail, taken.ids);
     END;
   END LOOP;
   RETURN done;

@@ -330,7 +330,7 @@ def test_workers_whose_threads_are_busy_take_connections_all_the_same() -> None:
         assert time.monotonic() - began < 5
 
 
-def test_a_connection_that_comes_just_before_the_end_is_answered() -> None:
+def test_connections_that_come_just_before_the_end_are_answered() -> None:
     """A worker that gives way when it is told to end takes what came."""
     program = PROGRAM.replace("server.serve(", "arrival._WAY = arrival._LONGEST_WAY = 1.5\nserver.serve(")
     with pytest.MonkeyPatch.context() as patch, ExitStack() as stack:
@@ -343,8 +343,9 @@ def test_a_connection_that_comes_just_before_the_end_is_answered() -> None:
             sock = stack.enter_context(closing(connected(port)))
             sock.sendall(head())
             answer(sock)
-        late = stack.enter_context(closing(connected(port)))
-        late.sendall(head(3) + b"abc")
+        late = [stack.enter_context(closing(connected(port))) for _ in range(5)]
+        for sock in late:
+            sock.sendall(head(3) + b"abc")
         time.sleep(0.2)
         process.terminate()
-        assert answer(late) == "200 3"
+        assert [answer(sock) for sock in late] == ["200 3"] * 5

@@ -287,6 +287,20 @@ def test_a_trail_that_cannot_be_sequenced_holds_up_no_other(world: World) -> Non
     assert held == [(0,)]
 
 
+def test_a_trail_that_could_not_be_sequenced_goes_on_in_its_order(world: World) -> None:
+    world.sequence()
+    schema = world.acme.schema_name
+    world.sql(f"ALTER TABLE {schema}.audit_log_position RENAME TO gone")
+    waiting = [write(world, 1)[0] for _ in range(10)]
+    for _ in range(2):
+        assert world.sql("SELECT gate.sequence(4)") == [(0,)]
+    waiting += write(world, 1)
+    world.sql(f"ALTER TABLE {schema}.gone RENAME TO audit_log_position")
+    while world.sql("SELECT gate.sequence(1)") != [(0,)]:
+        pass
+    assert line(world)[-11:] == waiting
+
+
 CHANGES = [
     "UPDATE {p} SET ids = ids[2:]",
     "UPDATE {p} SET ids = array_replace(ids, ids[1], gen_random_uuid())",
