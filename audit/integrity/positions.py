@@ -21,9 +21,10 @@ _IDS = "SELECT ids FROM {table} WHERE number BETWEEN %s AND %s ORDER BY number"
 _SPAN = "SELECT min(lower(span)), max(upper(span)) FROM {table} WHERE number BETWEEN %s AND %s"
 _POSITIONS = """SELECT entry.id, number * {block} + array_position(ids, entry.id) - 1
 FROM unnest(%s::uuid[], %s::bigint[]) AS entry(id, millis) JOIN {table} ON span @> millis AND entry.id = ANY (ids)"""
-# A row that has an entry of a long transaction spans much that stands in others.
+# A row that has an entry of a long transaction spans, by seconds more, what stands in others.
 _ROW = """SELECT coalesce(
-(SELECT number FROM {table} WHERE span @> %s::bigint ORDER BY upper(span) - lower(span), number DESC LIMIT 1),
+(SELECT number FROM {table} WHERE span @> %s::bigint
+ ORDER BY (upper(span) - lower(span)) / 1000, number DESC LIMIT 1),
 (SELECT number FROM {table} WHERE lower(span) <= %s ORDER BY number DESC LIMIT 1))"""
 _FIRST = "SELECT lower(span) FROM {table} WHERE number = %s"
 

@@ -91,6 +91,7 @@ def test_the_row_of_a_time_is_that_of_most_of_its_entries(world: World) -> None:
     written.wait(60)
     early = [write(world, 1)[0] for _ in range(3 * BLOCK)]
     world.sequence()
+    time.sleep(3)
     over.set()
     thread.join()
     write(world, 2 * BLOCK)
